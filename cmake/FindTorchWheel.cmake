@@ -1,0 +1,41 @@
+# Finds the libtorch inside an installed PyPI wheel `torch`, CPU or CUDA build, and defines the target TorchWheel::torch.
+#
+# Why not find_package(Torch): on a CUDA wheel it demands the whole CUDA toolkit, and since CUDA 12.9 it fails on a
+# target that no longer exists (pytorch#152756). We need headers and four shared libraries, nothing else.
+#
+#   TORCH_DIR   the folder of the Python package (…/site-packages/torch); by default that of the active Python.
+
+if(NOT TORCH_DIR)
+  set(_pythons "${CMAKE_SOURCE_DIR}/.venv/bin/python" python3)
+  foreach(_python IN LISTS _pythons)
+    execute_process(COMMAND ${_python} -c "import importlib.util as u; print(u.find_spec('torch').submodule_search_locations[0])"
+                    OUTPUT_VARIABLE _found OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET RESULT_VARIABLE _rc)
+    if(_rc EQUAL 0 AND EXISTS "${_found}/lib")
+      set(TORCH_DIR "${_found}" CACHE PATH "folder of the Python package torch" FORCE)
+      break()
+    endif()
+  endforeach()
+endif()
+
+if(NOT EXISTS "${TORCH_DIR}/include/ATen/ATen.h")
+  message(FATAL_ERROR "No torch found. Run ./run build, which makes .venv with the wheel, or pass "
+                      "-DTORCH_DIR=/path/to/site-packages/torch (got '${TORCH_DIR}').")
+endif()
+
+file(STRINGS "${TORCH_DIR}/share/cmake/Torch/TorchConfig.cmake" _abi REGEX "GLIBCXX_USE_CXX11_ABI=0")
+if(_abi)
+  message(FATAL_ERROR "${TORCH_DIR} was built with the old C++ ABI (_GLIBCXX_USE_CXX11_ABI=0); torch 2.7 or newer is needed.")
+endif()
+
+add_library(TorchWheel::torch INTERFACE IMPORTED)
+target_include_directories(TorchWheel::torch SYSTEM INTERFACE
+  "${TORCH_DIR}/include" "${TORCH_DIR}/include/torch/csrc/api/include")
+foreach(_lib torch torch_cpu c10 torch_cuda c10_cuda)
+  if(EXISTS "${TORCH_DIR}/lib/lib${_lib}.so")
+    list(APPEND _libs "${TORCH_DIR}/lib/lib${_lib}.so")
+  endif()
+endforeach()
+# libtorch_cuda registers its kernels when it is loaded; nothing refers to it, so the linker must be told to keep it.
+target_link_libraries(TorchWheel::torch INTERFACE -Wl,--no-as-needed ${_libs} -Wl,--as-needed)
+target_link_options(TorchWheel::torch INTERFACE "-Wl,-rpath,${TORCH_DIR}/lib")
+message(STATUS "torch: ${TORCH_DIR}")

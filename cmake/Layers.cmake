@@ -1,0 +1,62 @@
+# One static library a layer, made and linked by the table in LAYERS.
+#
+# caltrop/<layer>/*.cc become caltrop_<layer>. Four folders are also tables (defences, attacks, eval/metrics, model/families):
+# the list of their entries is written from the file names by caltrop_entry_table below, so that adding a method is adding a file.
+
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/LAYERS)
+file(STRINGS ${CMAKE_SOURCE_DIR}/LAYERS _lines REGEX "^[a-z]")
+
+# Writes <layer>_table.cc with `std::vector<const TYPE*> FUNCTION()` listing `<file>_entry` for each DIR/<file>.cc.
+function(caltrop_entry_table layer dir type header function)
+  file(GLOB _files CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR}/${dir} ${CMAKE_SOURCE_DIR}/${dir}/*.cc)
+  list(SORT _files)
+  set(_declarations "")
+  set(_entries "")
+  foreach(_file IN LISTS _files)
+    string(REPLACE ".cc" "" _name ${_file})
+    string(APPEND _declarations "extern const ${type} ${_name}_entry;\n")
+    string(APPEND _entries "&${_name}_entry, ")
+  endforeach()
+  set(_out ${CMAKE_BINARY_DIR}/generated/${function}.cc)
+  file(CONFIGURE OUTPUT ${_out} CONTENT
+"// Written by CMake from the file names in ${dir}.
+#include <vector>
+
+#include \"${header}\"
+
+namespace caltrop {
+${_declarations}
+std::vector<const ${type}*> ${function}() { return {${_entries}}; }
+}  // namespace caltrop
+")
+  target_sources(caltrop_${layer} PRIVATE ${_out})
+endfunction()
+
+foreach(_line IN LISTS _lines)
+  string(REGEX MATCHALL "[a-z_]+" _words "${_line}")
+  list(POP_FRONT _words _layer)
+  list(FIND _words torch _uses_torch)
+  list(REMOVE_ITEM _words torch)
+
+  file(GLOB_RECURSE _sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/caltrop/${_layer}/*.cc)
+  list(REMOVE_ITEM _sources ${CMAKE_SOURCE_DIR}/caltrop/cli/main.cc)
+  if(NOT _sources)
+    file(WRITE ${CMAKE_BINARY_DIR}/generated/${_layer}_empty.cc "")
+    set(_sources ${CMAKE_BINARY_DIR}/generated/${_layer}_empty.cc)
+  endif()
+  add_library(caltrop_${_layer} STATIC ${_sources})
+  target_link_libraries(caltrop_${_layer} PUBLIC caltrop_flags)
+  foreach(_below IN LISTS _words)
+    target_link_libraries(caltrop_${_layer} PUBLIC caltrop_${_below})
+  endforeach()
+  if(NOT _uses_torch EQUAL -1)
+    target_link_libraries(caltrop_${_layer} PUBLIC TorchWheel::torch)
+    if(_layer STREQUAL "tensor")  # the first layer with torch compiles the headers once for all
+      target_precompile_headers(caltrop_tensor PRIVATE
+        <string> <vector> <memory> <functional> <map> <optional> <ATen/ATen.h> <torch/csrc/autograd/custom_function.h>
+        <torch/csrc/autograd/autograd.h>)
+    elseif(_sources MATCHES "caltrop/")
+      target_precompile_headers(caltrop_${_layer} REUSE_FROM caltrop_tensor)
+    endif()
+  endif()
+endforeach()

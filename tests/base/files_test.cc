@@ -1,0 +1,45 @@
+#include "caltrop/base/files.h"
+
+#include "tests/support/support.h"
+
+namespace caltrop {
+namespace {
+
+TEST(Files, WriteReplacesWholeOrNothing) {
+  const test::ScratchFolder folder;
+  const auto path = folder.write("a.txt", "old");
+  EXPECT_THROW(write_file(path,
+                          [](const Sink& sink) {
+                            sink("half");
+                            throw UserError("interrupted");
+                          }),
+               UserError);
+  EXPECT_EQ(read_file(path), "old");
+  write_file(path, "new");
+  EXPECT_EQ(read_file(path), "new");
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1)
+      << "no temporary file is left";
+}
+
+TEST(Files, FullDiskIsReportedAndLeavesNothing) {
+  EXPECT_USER_ERROR(write_file("/dev/full/x", "bytes"), "/dev/full/x: cannot create: Not a directory");
+}
+
+TEST(Files, MissingFileIsNamed) {
+  EXPECT_USER_ERROR(read_file("/nowhere/x"), "/nowhere/x: cannot open: No such file or directory");
+}
+
+TEST(Files, Sha256IsTheStandardOne) {
+  EXPECT_EQ(sha256("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");  // FIPS 180-2
+}
+
+TEST(Files, PathsStayInside) {
+  EXPECT_EQ(path_inside("/m", "a/../b.safetensors", "index"), "/m/b.safetensors");
+  EXPECT_USER_ERROR(path_inside("/m", "a/../../etc/passwd", "index"),
+                    "index: names the file 'a/../../etc/passwd', which lies outside /m");
+  EXPECT_USER_ERROR(path_inside("/m", "/etc/passwd", "index"),
+                    "index: names the file '/etc/passwd', which lies outside /m");
+}
+
+}  // namespace
+}  // namespace caltrop
