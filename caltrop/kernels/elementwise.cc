@@ -1,0 +1,147 @@
+#include "caltrop/kernels/elementwise.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <cmath>
+
+#include "caltrop/kernels/fast_exp.h"
+#include "caltrop/kernels/math_mode.h"
+#include "caltrop/kernels/vector_target.h"
+
+namespace caltrop {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::Function;
+using torch::autograd::variable_list;
+
+bool fast(const Tensor& x) { return x.is_cpu() && x.scalar_type() == at::kFloat && !MathMode::enabled(); }
+
+// Rows handed to one task: enough work to be worth a thread.
+int64_t grain(int64_t width) { return std::max<int64_t>(1, 16384 / width); }
+
+CALTROP_VECTOR_TARGETS
+void norm_rows(const float* __restrict x, const float* __restrict weight, float* __restrict y, float* scale, int64_t rows, int64_t width, float epsilon) {
+  for (int64_t r = 0; r < rows; ++r, x += width, y += width) {
+    float sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = 0; i < width; ++i) sum += x[i] * x[i];
+    const float s = 1.0f / std::sqrt(sum / static_cast<float>(width) + epsilon);
+    scale[r] = s;
+    for (int64_t i = 0; i < width; ++i) y[i] = x[i] * s * weight[i];
+  }
+}
+
+// dx = s * (w*dy - x * s^2 * mean(x * w*dy)), with s = rsqrt(mean(x^2) + eps)
+CALTROP_VECTOR_TARGETS
+void norm_rows_backward(const float* __restrict x, const float* __restrict weight, const float* scale,
+                        const float* __restrict dy, float* __restrict dx, float* __restrict dweight, int64_t rows, int64_t width) {
+  for (int64_t r = 0; r < rows; ++r, x += width, dy += width, dx += width) {
+    const float s = scale[r];
+    float dot = 0;
+#pragma omp simd reduction(+ : dot)
+    for (int64_t i = 0; i < width; ++i) dot += x[i] * weight[i] * dy[i];
+    const float shrink = s * s * dot / static_cast<float>(width);
+    for (int64_t i = 0; i < width; ++i) {
+      dx[i] = s * (weight[i] * dy[i] - x[i] * shrink);
+      dweight[i] += x[i] * s * dy[i];
+    }
+  }
+}
+
+struct RmsNorm : Function<RmsNorm> {
+  static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& weight, double epsilon) {
+    const Tensor input = x.contiguous();
+    const int64_t width = input.size(-1), rows = input.numel() / width;
+    Tensor y = at::empty_like(input), scale = at::empty({rows}, input.options());
+    at::parallel_for(0, rows, grain(width), [&](int64_t begin, int64_t end) {
+      norm_rows(input.const_data_ptr<float>() + begin * width, weight.const_data_ptr<float>(),
+                y.mutable_data_ptr<float>() + begin * width, scale.mutable_data_ptr<float>() + begin, end - begin, width,
+                static_cast<float>(epsilon));
+    });
+    context->save_for_backward({input, weight, scale});
+    return y;
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    refuse_double_backward("rms_norm");
+    const variable_list saved = context->get_saved_variables();
+    const Tensor &x = saved[0], &weight = saved[1], &scale = saved[2];
+    const Tensor dy = gradients[0].contiguous();
+    const int64_t width = x.size(-1), rows = x.numel() / width;
+    Tensor dx = at::empty_like(x);
+    const int64_t tasks = std::min<int64_t>(at::get_num_threads(), std::max<int64_t>(1, rows / grain(width)));
+    Tensor partial = at::zeros({tasks, width}, x.options());  // one sum of dweight a task, so that order is fixed
+    at::parallel_for(0, tasks, 1, [&](int64_t first, int64_t last) {
+      for (int64_t task = first; task < last; ++task) {
+        const int64_t begin = rows * task / tasks, end = rows * (task + 1) / tasks;
+        norm_rows_backward(x.const_data_ptr<float>() + begin * width, weight.const_data_ptr<float>(),
+                           scale.const_data_ptr<float>() + begin, dy.const_data_ptr<float>() + begin * width,
+                           dx.mutable_data_ptr<float>() + begin * width, partial.mutable_data_ptr<float>() + task * width,
+                           end - begin, width);
+      }
+    });
+    return {dx, partial.sum(0), Tensor()};
+  }
+};
+
+CALTROP_VECTOR_TARGETS
+void swiglu_forward(const float* __restrict gate, const float* __restrict up, float* __restrict y, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) y[i] = gate[i] / (1.0f + fast_exp(-gate[i])) * up[i];
+}
+
+CALTROP_VECTOR_TARGETS
+void swiglu_backward(const float* __restrict gate, const float* __restrict up, const float* __restrict dy,
+                     float* __restrict dgate, float* __restrict dup, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) {
+    const float sigmoid = 1.0f / (1.0f + fast_exp(-gate[i]));
+    const float silu = gate[i] * sigmoid;
+    dup[i] = dy[i] * silu;
+    dgate[i] = dy[i] * up[i] * (sigmoid + silu * (1.0f - sigmoid));
+  }
+}
+
+struct SwiGlu : Function<SwiGlu> {
+  static Tensor forward(AutogradContext* context, const Tensor& gate, const Tensor& up) {
+    const Tensor g = gate.contiguous(), u = up.contiguous();
+    Tensor y = at::empty_like(g);
+    at::parallel_for(0, g.numel(), 16384, [&](int64_t begin, int64_t end) {
+      swiglu_forward(g.const_data_ptr<float>() + begin, u.const_data_ptr<float>() + begin,
+                     y.mutable_data_ptr<float>() + begin, end - begin);
+    });
+    context->save_for_backward({g, u});
+    return y;
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    refuse_double_backward("swiglu");
+    const variable_list saved = context->get_saved_variables();
+    const Tensor &gate = saved[0], &up = saved[1];
+    const Tensor dy = gradients[0].contiguous();
+    Tensor dgate = at::empty_like(gate), dup = at::empty_like(up);
+    at::parallel_for(0, gate.numel(), 16384, [&](int64_t begin, int64_t end) {
+      swiglu_backward(gate.const_data_ptr<float>() + begin, up.const_data_ptr<float>() + begin,
+                      dy.const_data_ptr<float>() + begin, dgate.mutable_data_ptr<float>() + begin,
+                      dup.mutable_data_ptr<float>() + begin, end - begin);
+    });
+    return {dgate, dup};
+  }
+};
+
+}  // namespace
+
+Tensor rms_norm(const Tensor& x, const Tensor& weight, double epsilon) {
+  if (fast(x)) return RmsNorm::apply(x, weight, epsilon);
+  const Tensor wide = x.to(at::kFloat);
+  const Tensor normed = wide * at::rsqrt(wide.square().mean({-1}, /*keepdim=*/true) + epsilon);
+  return normed.to(x.scalar_type()) * weight.to(x.scalar_type());
+}
+
+Tensor swiglu(const Tensor& gate, const Tensor& up) {
+  if (fast(gate)) return SwiGlu::apply(gate, up);
+  return at::silu(gate) * up;
+}
+
+}  // namespace caltrop

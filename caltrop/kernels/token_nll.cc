@@ -1,0 +1,121 @@
+#include "caltrop/kernels/token_nll.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <cmath>
+#include <limits>
+
+#include "caltrop/kernels/fast_exp.h"
+#include "caltrop/kernels/math_mode.h"
+#include "caltrop/kernels/vector_target.h"
+
+namespace caltrop {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::Function;
+using torch::autograd::variable_list;
+
+constexpr int64_t kChunk = 256;                      // rows of logits at a time
+constexpr int64_t kKeepBytes = int64_t{512} << 20;   // probabilities kept for the backward, at most
+
+/// Turns a row of logits into probabilities in place and returns -log p(label).
+CALTROP_VECTOR_TARGETS
+float softmax_nll(float* __restrict row, int64_t width, int64_t label) {
+  float highest = -std::numeric_limits<float>::infinity();
+#pragma omp simd reduction(max : highest)
+  for (int64_t j = 0; j < width; ++j) highest = row[j] > highest ? row[j] : highest;
+  const float at_label = row[label] - highest;
+  float sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t j = 0; j < width; ++j) {
+    row[j] = fast_exp(row[j] - highest);
+    sum += row[j];
+  }
+  const float inverse = 1.0f / sum;
+  for (int64_t j = 0; j < width; ++j) row[j] *= inverse;
+  return std::log(sum) - at_label;
+}
+
+CALTROP_VECTOR_TARGETS
+void scale_row(const float* __restrict from, float* __restrict to, int64_t width, float scale) {
+  for (int64_t j = 0; j < width; ++j) to[j] = from[j] * scale;
+}
+
+/// Probabilities [m,V] of rows [begin, begin+m) and, if wanted, their losses.
+Tensor probabilities(const Tensor& hidden, const Tensor& head, const Tensor& labels, int64_t begin, int64_t m, float* nll) {
+  Tensor logits = at::linear(hidden.narrow(0, begin, m), head).to(at::kFloat);
+  const int64_t width = head.size(0);
+  const int64_t* label = labels.const_data_ptr<int64_t>() + begin;
+  at::parallel_for(0, m, 1, [&](int64_t first, int64_t last) {
+    for (int64_t r = first; r < last; ++r) {
+      const float loss = softmax_nll(logits.mutable_data_ptr<float>() + r * width, width, label[r]);
+      if (nll != nullptr) nll[begin + r] = loss;
+    }
+  });
+  return logits;
+}
+
+struct TokenNll : Function<TokenNll> {
+  static Tensor forward(AutogradContext* context, const Tensor& hidden, const Tensor& head, const Tensor& labels) {
+    const int64_t rows = hidden.size(0), width = head.size(0);
+    Tensor nll = at::empty({rows}, hidden.options().dtype(at::kFloat));
+    const bool keep = (hidden.requires_grad() || head.requires_grad()) && rows * width * 4 <= kKeepBytes;
+    variable_list saved{hidden, head, labels};
+    for (int64_t begin = 0; begin < rows; begin += kChunk) {
+      const int64_t m = std::min(kChunk, rows - begin);
+      Tensor p = probabilities(hidden, head, labels, begin, m, nll.mutable_data_ptr<float>());
+      if (keep) saved.push_back(std::move(p));
+    }
+    context->save_for_backward(saved);
+    return nll;
+  }
+
+  // d nll[m] / d logits = softmax - onehot(label)
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    refuse_double_backward("token_nll");
+    const variable_list saved = context->get_saved_variables();
+    const Tensor &hidden = saved[0], &head = saved[1], &labels = saved[2];
+    const Tensor dnll = gradients[0].contiguous();
+    const int64_t rows = hidden.size(0), width = head.size(0);
+    const bool kept = saved.size() > 3;
+    Tensor dhidden = at::empty_like(hidden), dhead;
+    Tensor dlogits = at::empty({std::min(kChunk, rows), width}, dnll.options());
+    for (int64_t begin = 0; begin < rows; begin += kChunk) {
+      const int64_t m = std::min(kChunk, rows - begin);
+      const Tensor p = kept ? saved[static_cast<size_t>(3 + begin / kChunk)]
+                            : probabilities(hidden, head, labels, begin, m, nullptr);
+      const float* scale = dnll.const_data_ptr<float>() + begin;
+      const int64_t* label = labels.const_data_ptr<int64_t>() + begin;
+      at::parallel_for(0, m, 1, [&](int64_t first, int64_t last) {
+        for (int64_t r = first; r < last; ++r) {
+          float* row = dlogits.mutable_data_ptr<float>() + r * width;
+          scale_row(p.const_data_ptr<float>() + r * width, row, width, scale[r]);
+          row[label[r]] -= scale[r];
+        }
+      });
+      const Tensor part = dlogits.narrow(0, 0, m).to(hidden.scalar_type());
+      dhidden.narrow(0, begin, m).copy_(at::mm(part, head));
+      if (context->needs_input_grad(1)) {
+        if (!dhead.defined()) {
+          dhead = at::mm(part.t(), hidden.narrow(0, begin, m));
+        } else {
+          dhead.addmm_(part.t(), hidden.narrow(0, begin, m));
+        }
+      }
+    }
+    return {dhidden, dhead, Tensor()};
+  }
+};
+
+}  // namespace
+
+Tensor token_nll(const Tensor& hidden, const Tensor& head, const Tensor& labels) {
+  if (hidden.is_cpu() && !MathMode::enabled()) return TokenNll::apply(hidden, head, labels.contiguous());
+  const Tensor logits = at::linear(hidden, head).to(at::kFloat);
+  return at::logsumexp(logits, -1) - logits.gather(-1, labels.unsqueeze(-1)).squeeze(-1);
+}
+
+}  // namespace caltrop
