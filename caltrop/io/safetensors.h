@@ -4,8 +4,7 @@
 //
 // A file that comes from elsewhere may lie. Every rule of the format is checked when it is opened, before any
 // data is touched and with arithmetic that cannot overflow; after that, reading a tensor cannot fail.
-// Tested by tests/io/safetensors_test.cc, tests/io/mutation_test.cc and, against the Python wheel,
-// tools/compare_safetensors.py.
+// Tested by tests/io/safetensors_test.cc and tests/io/mutation_test.cc, with files of the Python wheel.
 #pragma once
 
 #include <cstdint>
