@@ -23,10 +23,10 @@ struct DtypeName {
   at::ScalarType dtype;
   const char* name;
 };
-constexpr DtypeName kDtypes[] = {{at::kDouble, "F64"},    {at::kFloat, "F32"}, {at::kHalf, "F16"},
-                                 {at::kBFloat16, "BF16"}, {at::kLong, "I64"},  {at::kInt, "I32"},
-                                 {at::kShort, "I16"},     {at::kChar, "I8"},   {at::kByte, "U8"},
-                                 {at::kBool, "BOOL"}};
+// In the order in which the reference writes them (its enum, backwards): sizes fall, so all are aligned.
+constexpr DtypeName kDtypes[] = {
+    {at::kLong, "I64"}, {at::kDouble, "F64"}, {at::kFloat, "F32"}, {at::kInt, "I32"}, {at::kBFloat16, "BF16"},
+    {at::kHalf, "F16"}, {at::kShort, "I16"},  {at::kChar, "I8"},   {at::kByte, "U8"}, {at::kBool, "BOOL"}};
 
 std::string dtype_names() {
   std::vector<std::string> names;
@@ -151,7 +151,8 @@ void check_cover(const std::vector<TensorEntry>& entries, uint64_t data_begin, u
   }
 }
 
-const char* writable_name(const std::string& name, const Tensor& tensor, const std::string& who) {
+/// The tensor's place in kDtypes; throws if it has none.
+const DtypeName* writable_dtype(const std::string& name, const Tensor& tensor, const std::string& who) {
   CALTROP_ASSERT(tensor.defined(), "tensor '{}' is undefined", name);
   const auto* known = std::find_if(std::begin(kDtypes), std::end(kDtypes),
                                    [&](const DtypeName& d) { return d.dtype == tensor.scalar_type(); });
@@ -160,7 +161,31 @@ const char* writable_name(const std::string& name, const Tensor& tensor, const s
                     tensor.layout() == at::kStrided ? "" : "sparse ", c10::toString(tensor.scalar_type()),
                     dtype_names());
   }
-  return known->name;
+  return known;
+}
+
+struct Written {
+  std::string_view name;
+  const DtypeName* dtype;
+  const Tensor* tensor;
+};
+
+/// The tensors in the order of the file. Throws for what must not be written.
+std::vector<Written> file_order(const NamedTensors& tensors, const std::string& who) {
+  std::vector<Written> order;
+  std::set<std::string_view> names;
+  for (const auto& [name, tensor] : tensors) {
+    if (name == kMetadata)
+      throw UserError("{}: tensor '{}': the format keeps this name for itself", who, name);
+    if (!names.insert(name).second) {
+      throw UserError("{}: tensor '{}': stands twice among those to write", who, name);
+    }
+    order.push_back({name, writable_dtype(name, tensor, who), &tensor});
+  }
+  std::sort(order.begin(), order.end(), [](const Written& a, const Written& b) {
+    return std::pair(a.dtype, a.name) < std::pair(b.dtype, b.name);
+  });
+  return order;
 }
 
 }  // namespace
@@ -200,31 +225,15 @@ Tensor SafetensorsFile::tensor(const std::string& name) const {
 
 void write_safetensors(const std::filesystem::path& path, const NamedTensors& tensors,
                        const std::map<std::string, std::string>& metadata) {
-  const std::string who = path.string();
-  NamedTensors sorted = tensors;
-  std::sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) {
-    const auto key = [](const auto& named) {
-      return std::pair(-static_cast<int64_t>(named.second.defined() ? named.second.element_size() : 0),
-                       std::string_view(named.first));
-    };
-    return key(a) < key(b);
-  });
-
+  const std::vector<Written> order = file_order(tensors, path.string());
   Json header = Json::object();
   if (!metadata.empty()) header[kMetadata] = metadata;
-  std::set<std::string_view> names;
   uint64_t offset = 0;
-  for (const auto& [name, tensor] : sorted) {
-    const char* dtype = writable_name(name, tensor, who);
-    if (name == kMetadata || !names.insert(name).second) {
-      throw UserError(
-          "{}: tensor '{}': {}", who, name,
-          name == kMetadata ? "the format keeps this name for itself" : "stands twice among those to write");
-    }
-    header[name] = {{"dtype", dtype},
-                    {"shape", tensor.sizes().vec()},
-                    {"data_offsets", {offset, offset + tensor.nbytes()}}};
-    offset += tensor.nbytes();
+  for (const Written& one : order) {
+    const uint64_t end = offset + one.tensor->nbytes();
+    header[std::string(one.name)] = {
+        {"dtype", one.dtype->name}, {"shape", one.tensor->sizes().vec()}, {"data_offsets", {offset, end}}};
+    offset = end;
   }
   std::string text = to_line(header);
   text.resize((text.size() + 7) / 8 * 8, ' ');
@@ -233,8 +242,8 @@ void write_safetensors(const std::filesystem::path& path, const NamedTensors& te
     const uint64_t length = text.size();
     sink({reinterpret_cast<const char*>(&length), kLengthBytes});
     sink(text);
-    for (const auto& [name, tensor] : sorted) {
-      const Tensor data = tensor.detach().cpu().contiguous();
+    for (const Written& one : order) {
+      const Tensor data = one.tensor->detach().cpu().contiguous();
       sink({static_cast<const char*>(data.const_data_ptr()), data.nbytes()});
     }
   });

@@ -56,7 +56,7 @@ class SafetensorsFile {
   std::map<std::string, std::string> metadata_;
 };
 
-/// Writes the tensors as the reference does: by size of dtype, largest first, then by name, and data from a
+/// Writes the very bytes that the reference would: by dtype, largest first, then by name, and data from a
 /// multiple of 8 bytes on. Atomic (base/files.h). Tensors elsewhere than on the CPU come through it one at a
 /// time. Throws UserError for two equal names and for a dtype that the format or our reader lacks.
 void write_safetensors(const std::filesystem::path& path, const NamedTensors& tensors,
