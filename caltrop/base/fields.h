@@ -118,8 +118,8 @@ bool in_range(const T& value, double low, double high) {
   }
 }
 
-template <typename O, typename T>
-void read_field(O& options, const Field<O, T>& f, const Json& given, const std::string& who) {
+template <typename P, typename O, typename T>  // P is O or derived from it
+void read_field(P& options, const Field<O, T>& f, const Json& given, const std::string& who) {
   T value{};
   if (!read_value(value, given)) {
     throw UserError("{}: option '{}' is {}, want {}", who, f.name, to_line(given), type_name<T>(f.choices));

@@ -8,6 +8,9 @@
 namespace caltrop {
 namespace {
 
+// The library copies and prints by recursion, so that a hostile file could otherwise exhaust the stack.
+constexpr int kDeepest = 200;
+
 struct Place {
   int64_t line, column;
 };
@@ -42,8 +45,9 @@ Json parse_json(std::string_view text, const std::string& source, int64_t first_
   // about what it says. So keys are counted as they come.
   std::vector<std::set<std::string>> keys;
   std::string duplicate;
-  const auto watch = [&](int, Json::parse_event_t event, Json& parsed) {
+  const auto watch = [&](int depth, Json::parse_event_t event, Json& parsed) {
     using Event = Json::parse_event_t;
+    if (depth > kDeepest) throw UserError("{}: nested more than {} levels deep", source, kDeepest);
     if (event == Event::object_start) keys.emplace_back();
     if (event == Event::object_end) keys.pop_back();
     if (event == Event::key && !keys.back().insert(parsed.get<std::string>()).second && duplicate.empty()) {
@@ -62,6 +66,12 @@ Json parse_json(std::string_view text, const std::string& source, int64_t first_
       what = reason == std::string::npos ? what.substr(at + 2) : what.substr(reason + 2);
     }
     throw UserError("{}: line {}, column {}: not valid JSON ({})", source, line, column, what);
+  } catch (const Json::out_of_range& error) {  // "… number overflow parsing '1e999'"
+    const std::string what = error.what();
+    const size_t begin = what.find('\'') + 1;
+    const std::string number = what.substr(begin, what.rfind('\'') - begin);
+    const auto [line, column] = place_of(text, text.find(number), first_line);
+    throw UserError("{}: line {}, column {}: the number {} is too large", source, line, column, number);
   }
   if (!duplicate.empty()) throw UserError("{}: the key '{}' stands twice in one object", source, duplicate);
   return value;

@@ -15,7 +15,8 @@ namespace caltrop {
 using Json = nlohmann::ordered_json;
 
 /// Parses one JSON text. Throws UserError "<source>: line L, column C: …" for syntax errors, invalid UTF-8
-/// and duplicate keys. `first_line` is the line number of the text's first line within its file.
+/// and numbers too large for a double, and "<source>: …" for duplicate keys and more than 200 nested levels.
+/// `first_line` is the line number of the text's first line within its file.
 Json parse_json(std::string_view text, const std::string& source, int64_t first_line = 1);
 
 /// Reads a whole file as one JSON text. Throws UserError.

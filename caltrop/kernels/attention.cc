@@ -1,12 +1,12 @@
 #include "caltrop/kernels/attention.h"
 
-#include <ATen/ATen.h>
-#include <ATen/Parallel.h>
-#include <torch/csrc/autograd/custom_function.h>
-
 #include <cmath>
 #include <cstring>
 #include <limits>
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <torch/csrc/autograd/custom_function.h>
 
 #include "caltrop/base/error.h"
 #include "caltrop/kernels/fast_exp.h"
@@ -39,8 +39,9 @@ int64_t round_up(int64_t n) { return (n + 15) / 16 * 16; }
 
 /// Rotates the heads of one token; `sign` -1 rotates back, which is the gradient of rotating.
 CALTROP_VECTOR_TARGETS
-void rotate_token(const float* __restrict from, float* __restrict to, int64_t to_head_stride, const float* __restrict cosine,
-                  const float* __restrict sine, int64_t heads, int64_t half, float sign) {
+void rotate_token(const float* __restrict from, float* __restrict to, int64_t to_head_stride,
+                  const float* __restrict cosine, const float* __restrict sine, int64_t heads, int64_t half,
+                  float sign) {
   for (int64_t h = 0; h < heads; ++h, from += 2 * half, to += to_head_stride) {
     for (int64_t i = 0; i < half; ++i) {
       to[i] = from[i] * cosine[i] - sign * from[i + half] * sine[i];
@@ -49,7 +50,8 @@ void rotate_token(const float* __restrict from, float* __restrict to, int64_t to
   }
 }
 
-/// softmax over the first `visible` of `width` scores scaled by `scale`; the rest become 0. Returns log-sum-exp.
+/// softmax over the first `visible` of `width` scores scaled by `scale`; the rest become 0. Returns
+/// log-sum-exp.
 CALTROP_VECTOR_TARGETS
 float softmax_row(float* __restrict row, int64_t visible, int64_t width, float scale) {
   float highest = -std::numeric_limits<float>::infinity();
@@ -69,8 +71,8 @@ float softmax_row(float* __restrict row, int64_t visible, int64_t width, float s
 
 /// p = exp(score * scale - lse), then score := p * (dp - delta) * scale, over the visible part; zero beyond.
 CALTROP_VECTOR_TARGETS
-void softmax_row_backward(float* __restrict score, float* __restrict p, const float* __restrict dp, int64_t visible,
-                          int64_t width, float scale, float lse, float delta) {
+void softmax_row_backward(float* __restrict score, float* __restrict p, const float* __restrict dp,
+                          int64_t visible, int64_t width, float scale, float lse, float delta) {
   for (int64_t j = 0; j < visible; ++j) {
     p[j] = fast_exp(score[j] * scale - lse);
     score[j] = p[j] * (dp[j] - delta) * scale;
@@ -86,7 +88,8 @@ float dot(const float* __restrict a, const float* __restrict b, int64_t n) {
   return sum;
 }
 
-/// Keys or values of one head gathered over ranges of tokens: rows [T,E] as they are, and their transpose [E,T'].
+/// Keys or values of one head gathered over ranges of tokens: rows [T,E] as they are, and their transpose
+/// [E,T'].
 struct Gathered {
   std::vector<float> rows, columns;
   int64_t count = 0, padded = 0;
@@ -104,14 +107,16 @@ struct Gathered {
     if (!transposed) return;
     columns.assign(static_cast<size_t>(padded * width), 0.0f);
     for (int64_t t = 0; t < count; ++t) {
-      for (int64_t e = 0; e < width; ++e) columns[static_cast<size_t>(e * padded + t)] = rows[static_cast<size_t>(t * width + e)];
+      for (int64_t e = 0; e < width; ++e)
+        columns[static_cast<size_t>(e * padded + t)] = rows[static_cast<size_t>(t * width + e)];
     }
   }
 };
 
 struct PackedAttention : Function<PackedAttention> {
   static Tensor forward(AutogradContext* context, const Tensor& q, const Tensor& k, const Tensor& v,
-                        const PackedTokens& tokens, const RotaryTables& tables, int64_t heads, int64_t kv_heads) {
+                        const PackedTokens& tokens, const RotaryTables& tables, int64_t heads,
+                        int64_t kv_heads) {
     const int64_t n = tokens.count(), width = q.size(1) / heads, half = width / 2;
     // Head-major copies, rotated on the way: each (segment, head) then works on contiguous rows.
     Tensor qh = at::empty({heads, n, width}, q.options()), kh = at::empty({kv_heads, n, width}, q.options());
@@ -122,10 +127,10 @@ struct PackedAttention : Function<PackedAttention> {
     at::parallel_for(0, n, 16, [&](int64_t begin, int64_t end) {
       for (int64_t t = begin; t < end; ++t) {
         const float *c = cosine + position[t] * half, *s = sine + position[t] * half;
-        rotate_token(q_in.const_data_ptr<float>() + t * heads * width, qh.mutable_data_ptr<float>() + t * width, n * width, c,
-                     s, heads, half, 1);
-        rotate_token(k_in.const_data_ptr<float>() + t * kv_heads * width, kh.mutable_data_ptr<float>() + t * width, n * width,
-                     c, s, kv_heads, half, 1);
+        rotate_token(q_in.const_data_ptr<float>() + t * heads * width,
+                     qh.mutable_data_ptr<float>() + t * width, n * width, c, s, heads, half, 1);
+        rotate_token(k_in.const_data_ptr<float>() + t * kv_heads * width,
+                     kh.mutable_data_ptr<float>() + t * width, n * width, c, s, kv_heads, half, 1);
       }
     });
 
@@ -144,22 +149,25 @@ struct PackedAttention : Function<PackedAttention> {
         for (int64_t h = kv * group; h < (kv + 1) * group; ++h) {
           const float* query = qh.const_data_ptr<float>() + (h * n + segment.begin) * width;
           scores.assign(static_cast<size_t>(segment.length * keys.padded), 0.0f);
-          small_gemm(scores.data(), keys.padded, query, width, 1, keys.columns.data(), keys.padded, segment.length,
-                     keys.padded, width);
+          small_gemm(scores.data(), keys.padded, query, width, 1, keys.columns.data(), keys.padded,
+                     segment.length, keys.padded, width);
           float* log_sum = lse.mutable_data_ptr<float>() + h * n + segment.begin;
           for (int64_t i = 0; i < segment.length; ++i) {
-            log_sum[i] = softmax_row(scores.data() + i * keys.padded, keys.count - segment.length + i + 1, keys.padded, scale);
+            log_sum[i] = softmax_row(scores.data() + i * keys.padded, keys.count - segment.length + i + 1,
+                                     keys.padded, scale);
           }
           float* o = out.mutable_data_ptr<float>() + segment.begin * heads * width + h * width;
-          for (int64_t i = 0; i < segment.length; ++i) std::memset(o + i * heads * width, 0, static_cast<size_t>(width) * sizeof(float));
-          small_gemm(o, heads * width, scores.data(), keys.padded, 1, values.rows.data(), width, segment.length, width,
-                     keys.count);
+          for (int64_t i = 0; i < segment.length; ++i)
+            std::memset(o + i * heads * width, 0, static_cast<size_t>(width) * sizeof(float));
+          small_gemm(o, heads * width, scores.data(), keys.padded, 1, values.rows.data(), width,
+                     segment.length, width, keys.count);
         }
       }
     });
     context->save_for_backward({qh, kh, vh, out, lse, tokens.positions, tables.cosine, tables.sine});
     std::vector<int64_t> flat;
-    for (const Segment& s : tokens.segments) flat.insert(flat.end(), {s.begin, s.length, s.parent, s.first_position});
+    for (const Segment& s : tokens.segments)
+      flat.insert(flat.end(), {s.begin, s.length, s.parent, s.first_position});
     context->saved_data["segments"] = flat;
     return out;
   }
@@ -170,13 +178,16 @@ struct PackedAttention : Function<PackedAttention> {
     const Tensor &qh = saved[0], &kh = saved[1], &vh = saved[2], &out = saved[3], &lse = saved[4];
     const auto flat = context->saved_data["segments"].toIntVector();
     std::vector<Segment> segments;
-    for (size_t i = 0; i < flat.size(); i += 4) segments.push_back({flat[i], flat[i + 1], flat[i + 2], flat[i + 3]});
-    const int64_t heads = qh.size(0), kv_heads = kh.size(0), n = qh.size(1), width = qh.size(2), half = width / 2;
+    for (size_t i = 0; i < flat.size(); i += 4)
+      segments.push_back({flat[i], flat[i + 1], flat[i + 2], flat[i + 3]});
+    const int64_t heads = qh.size(0), kv_heads = kh.size(0), n = qh.size(1), width = qh.size(2),
+                  half = width / 2;
     const int64_t group = heads / kv_heads;
     const float scale = 1.0f / std::sqrt(static_cast<float>(width));
     const Tensor dout = gradients[0].contiguous();
 
-    // One gradient of keys and values a query head: heads run in parallel, and segments that share a parent add in order.
+    // One gradient of keys and values a query head: heads run in parallel, and segments that share a parent
+    // add in order.
     Tensor dqh = at::zeros_like(qh), dkh = at::zeros_like(qh), dvh = at::zeros_like(qh);
     at::parallel_for(0, heads, 1, [&](int64_t first, int64_t last) {
       Gathered keys, values;
@@ -192,17 +203,20 @@ struct PackedAttention : Function<PackedAttention> {
           const float* d_o = dout.const_data_ptr<float>() + segment.begin * heads * width + h * width;
           const float* o = out.const_data_ptr<float>() + segment.begin * heads * width + h * width;
           const auto area = static_cast<size_t>(length * padded), side = static_cast<size_t>(count * width);
-          scores.assign(area, 0.0f), dp.assign(area, 0.0f), p.resize(area), dk.assign(side, 0.0f), dv.assign(side, 0.0f);
-          small_gemm(scores.data(), padded, query, width, 1, keys.columns.data(), padded, length, padded, width);
-          small_gemm(dp.data(), padded, d_o, heads * width, 1, values.columns.data(), padded, length, padded, width);
+          scores.assign(area, 0.0f), dp.assign(area, 0.0f), p.resize(area), dk.assign(side, 0.0f),
+              dv.assign(side, 0.0f);
+          small_gemm(scores.data(), padded, query, width, 1, keys.columns.data(), padded, length, padded,
+                     width);
+          small_gemm(dp.data(), padded, d_o, heads * width, 1, values.columns.data(), padded, length, padded,
+                     width);
           for (int64_t i = 0; i < length; ++i) {
             softmax_row_backward(scores.data() + i * padded, p.data() + i * padded, dp.data() + i * padded,
                                  count - length + i + 1, padded, scale,
                                  lse.const_data_ptr<float>()[h * n + segment.begin + i],
                                  dot(d_o + i * heads * width, o + i * heads * width, width));
           }
-          small_gemm(dqh.mutable_data_ptr<float>() + (h * n + segment.begin) * width, width, scores.data(), padded, 1,
-                     keys.rows.data(), width, length, width, count);
+          small_gemm(dqh.mutable_data_ptr<float>() + (h * n + segment.begin) * width, width, scores.data(),
+                     padded, 1, keys.rows.data(), width, length, width, count);
           small_gemm(dk.data(), width, scores.data(), 1, padded, query, width, count, width, length);
           small_gemm(dv.data(), width, p.data(), 1, padded, d_o, heads * width, count, width, length);
           int64_t from = 0;
@@ -219,17 +233,20 @@ struct PackedAttention : Function<PackedAttention> {
       }
     });
 
-    const Tensor dk_sum = dkh.view({kv_heads, group, n, width}).sum(1).transpose(0, 1).contiguous();  // [N,K,E]
-    const Tensor dq_tokens = dqh.transpose(0, 1).contiguous();                                      // [N,H,E]
-    const Tensor dv = dvh.view({kv_heads, group, n, width}).sum(1).transpose(0, 1).reshape({n, kv_heads * width});
-    Tensor dq = at::empty({n, heads * width}, qh.options()), dk = at::empty({n, kv_heads * width}, qh.options());
+    const Tensor dk_sum =
+        dkh.view({kv_heads, group, n, width}).sum(1).transpose(0, 1).contiguous();  // [N,K,E]
+    const Tensor dq_tokens = dqh.transpose(0, 1).contiguous();                      // [N,H,E]
+    const Tensor dv =
+        dvh.view({kv_heads, group, n, width}).sum(1).transpose(0, 1).reshape({n, kv_heads * width});
+    Tensor dq = at::empty({n, heads * width}, qh.options()),
+           dk = at::empty({n, kv_heads * width}, qh.options());
     const int64_t* position = saved[5].const_data_ptr<int64_t>();
     const float *cosine = saved[6].const_data_ptr<float>(), *sine = saved[7].const_data_ptr<float>();
     at::parallel_for(0, n, 16, [&](int64_t begin, int64_t end) {
       for (int64_t t = begin; t < end; ++t) {
         const float *c = cosine + position[t] * half, *s = sine + position[t] * half;
-        rotate_token(dq_tokens.const_data_ptr<float>() + t * heads * width, dq.mutable_data_ptr<float>() + t * heads * width,
-                     width, c, s, heads, half, -1);
+        rotate_token(dq_tokens.const_data_ptr<float>() + t * heads * width,
+                     dq.mutable_data_ptr<float>() + t * heads * width, width, c, s, heads, half, -1);
         rotate_token(dk_sum.const_data_ptr<float>() + t * kv_heads * width,
                      dk.mutable_data_ptr<float>() + t * kv_heads * width, width, c, s, kv_heads, half, -1);
       }
@@ -253,14 +270,18 @@ Tensor plain_attention(const Tensor& q, const Tensor& k, const Tensor& v, const 
       key_parts.push_back(kr.narrow(0, range.begin, range.length));
       value_parts.push_back(vr.narrow(0, range.begin, range.length));
     }
-    const Tensor keys = at::cat(key_parts).repeat_interleave(group, 1).permute({1, 2, 0});      // [H,E,Tk]
-    const Tensor values = at::cat(value_parts).repeat_interleave(group, 1).transpose(0, 1);      // [H,Tk,E]
-    const Tensor queries = qr.narrow(0, segment.begin, segment.length).transpose(0, 1);          // [H,Tq,E]
+    const Tensor keys = at::cat(key_parts).repeat_interleave(group, 1).permute({1, 2, 0});   // [H,E,Tk]
+    const Tensor values = at::cat(value_parts).repeat_interleave(group, 1).transpose(0, 1);  // [H,Tk,E]
+    const Tensor queries = qr.narrow(0, segment.begin, segment.length).transpose(0, 1);      // [H,Tq,E]
     const int64_t before = keys.size(2) - segment.length;
-    const Tensor hidden = at::ones({segment.length, keys.size(2)}, q.options().dtype(at::kBool)).triu(before + 1);
+    const Tensor hidden =
+        at::ones({segment.length, keys.size(2)}, q.options().dtype(at::kBool)).triu(before + 1);
     const Tensor scores = at::matmul(queries, keys).to(at::kFloat) / std::sqrt(static_cast<double>(width));
-    const Tensor weights = at::softmax(scores.masked_fill(hidden, -std::numeric_limits<float>::infinity()), -1);
-    outputs.push_back(at::matmul(weights.to(values.scalar_type()), values).transpose(0, 1).reshape({segment.length, heads * width}));
+    const Tensor weights =
+        at::softmax(scores.masked_fill(hidden, -std::numeric_limits<float>::infinity()), -1);
+    outputs.push_back(at::matmul(weights.to(values.scalar_type()), values)
+                          .transpose(0, 1)
+                          .reshape({segment.length, heads * width}));
   }
   return at::cat(outputs);
 }
@@ -273,7 +294,8 @@ RotaryTables rotary_tables(const Tensor& inverse_frequencies, int64_t positions)
 }
 
 Tensor rotate(const Tensor& x, const Tensor& positions, const RotaryTables& tables) {
-  const Tensor cosine = tables.cosine.index_select(0, positions).unsqueeze(1).to(x.scalar_type());  // [N,1,E/2]
+  const Tensor cosine =
+      tables.cosine.index_select(0, positions).unsqueeze(1).to(x.scalar_type());  // [N,1,E/2]
   const Tensor sine = tables.sine.index_select(0, positions).unsqueeze(1).to(x.scalar_type());
   const auto halves = x.chunk(2, -1);
   return at::cat({halves[0] * cosine - halves[1] * sine, halves[1] * cosine + halves[0] * sine}, -1);
@@ -281,8 +303,9 @@ Tensor rotate(const Tensor& x, const Tensor& positions, const RotaryTables& tabl
 
 Tensor packed_attention(const Tensor& q, const Tensor& k, const Tensor& v, const PackedTokens& tokens,
                         const RotaryTables& tables, int64_t heads, int64_t kv_heads) {
-  CALTROP_ASSERT(q.size(0) == tokens.count() && heads % kv_heads == 0, "attention over {} tokens got {} rows, {} and {} heads",
-                 tokens.count(), q.size(0), heads, kv_heads);
+  CALTROP_ASSERT(q.size(0) == tokens.count() && heads % kv_heads == 0,
+                 "attention over {} tokens got {} rows, {} and {} heads", tokens.count(), q.size(0), heads,
+                 kv_heads);
   if (q.is_cpu() && q.scalar_type() == at::kFloat && !MathMode::enabled()) {
     return PackedAttention::apply(q, k, v, tokens, tables, heads, kv_heads);
   }

@@ -1,10 +1,11 @@
 // Causal grouped-query attention with rotary positions over a packed batch.
 //
-// Each token sees the tokens before it in its own segment and all tokens of the segments that its own continues
-// (tensor/packed.h). On the CPU in fp32 one hand-written operator does rotation, scores, softmax and products per
-// (segment, head): rows here are short, and for them the general kernels spend their time on overhead. Elsewhere, and under
-// MathMode, the same mathematics from ATen operators. Scores are never kept; the backward computes them again.
-// Tested by tests/kernels/attention_test.cc: equal to attention over separate rows, gradients to finite differences.
+// Each token sees the tokens before it in its own segment and all tokens of the segments that its own
+// continues (tensor/packed.h). On the CPU in fp32 one hand-written operator does rotation, scores, softmax
+// and products per (segment, head): rows here are short, and for them the general kernels spend their time on
+// overhead. Elsewhere, and under MathMode, the same mathematics from ATen operators. Scores are never kept;
+// the backward computes them again. Tested by tests/kernels/attention_test.cc: equal to attention over
+// separate rows, gradients to finite differences.
 #pragma once
 
 #include "caltrop/tensor/packed.h"
@@ -19,10 +20,12 @@ struct RotaryTables {
 /// inverse_frequencies [E/2]. Tables for positions 0..positions-1.
 RotaryTables rotary_tables(const Tensor& inverse_frequencies, int64_t positions);
 
-/// Rotates x [N,heads,E] by its tokens' positions [N]: (a, b) -> (a cos - b sin, b cos + a sin) for the two halves of E.
+/// Rotates x [N,heads,E] by its tokens' positions [N]: (a, b) -> (a cos - b sin, b cos + a sin) for the two
+/// halves of E.
 Tensor rotate(const Tensor& x, const Tensor& positions, const RotaryTables& tables);
 
-/// q [N,H*E], k and v [N,K*E] before rotation -> [N,H*E]. H is a multiple of K. Scores are scaled by 1/sqrt(E).
+/// q [N,H*E], k and v [N,K*E] before rotation -> [N,H*E]. H is a multiple of K. Scores are scaled by
+/// 1/sqrt(E).
 Tensor packed_attention(const Tensor& q, const Tensor& k, const Tensor& v, const PackedTokens& tokens,
                         const RotaryTables& tables, int64_t heads, int64_t kv_heads);
 

@@ -1,10 +1,10 @@
 #include "caltrop/kernels/elementwise.h"
 
+#include <cmath>
+
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
-
-#include <cmath>
 
 #include "caltrop/kernels/fast_exp.h"
 #include "caltrop/kernels/math_mode.h"
@@ -23,7 +23,8 @@ bool fast(const Tensor& x) { return x.is_cpu() && x.scalar_type() == at::kFloat 
 int64_t grain(int64_t width) { return std::max<int64_t>(1, 16384 / width); }
 
 CALTROP_VECTOR_TARGETS
-void norm_rows(const float* __restrict x, const float* __restrict weight, float* __restrict y, float* scale, int64_t rows, int64_t width, float epsilon) {
+void norm_rows(const float* __restrict x, const float* __restrict weight, float* __restrict y, float* scale,
+               int64_t rows, int64_t width, float epsilon) {
   for (int64_t r = 0; r < rows; ++r, x += width, y += width) {
     float sum = 0;
 #pragma omp simd reduction(+ : sum)
@@ -37,7 +38,8 @@ void norm_rows(const float* __restrict x, const float* __restrict weight, float*
 // dx = s * (w*dy - x * s^2 * mean(x * w*dy)), with s = rsqrt(mean(x^2) + eps)
 CALTROP_VECTOR_TARGETS
 void norm_rows_backward(const float* __restrict x, const float* __restrict weight, const float* scale,
-                        const float* __restrict dy, float* __restrict dx, float* __restrict dweight, int64_t rows, int64_t width) {
+                        const float* __restrict dy, float* __restrict dx, float* __restrict dweight,
+                        int64_t rows, int64_t width) {
   for (int64_t r = 0; r < rows; ++r, x += width, dy += width, dx += width) {
     const float s = scale[r];
     float dot = 0;
@@ -58,8 +60,8 @@ struct RmsNorm : Function<RmsNorm> {
     Tensor y = at::empty_like(input), scale = at::empty({rows}, input.options());
     at::parallel_for(0, rows, grain(width), [&](int64_t begin, int64_t end) {
       norm_rows(input.const_data_ptr<float>() + begin * width, weight.const_data_ptr<float>(),
-                y.mutable_data_ptr<float>() + begin * width, scale.mutable_data_ptr<float>() + begin, end - begin, width,
-                static_cast<float>(epsilon));
+                y.mutable_data_ptr<float>() + begin * width, scale.mutable_data_ptr<float>() + begin,
+                end - begin, width, static_cast<float>(epsilon));
     });
     context->save_for_backward({input, weight, scale});
     return y;
@@ -73,14 +75,15 @@ struct RmsNorm : Function<RmsNorm> {
     const int64_t width = x.size(-1), rows = x.numel() / width;
     Tensor dx = at::empty_like(x);
     const int64_t tasks = std::min<int64_t>(at::get_num_threads(), std::max<int64_t>(1, rows / grain(width)));
-    Tensor partial = at::zeros({tasks, width}, x.options());  // one sum of dweight a task, so that order is fixed
+    Tensor partial =
+        at::zeros({tasks, width}, x.options());  // one sum of dweight a task, so that order is fixed
     at::parallel_for(0, tasks, 1, [&](int64_t first, int64_t last) {
       for (int64_t task = first; task < last; ++task) {
         const int64_t begin = rows * task / tasks, end = rows * (task + 1) / tasks;
         norm_rows_backward(x.const_data_ptr<float>() + begin * width, weight.const_data_ptr<float>(),
                            scale.const_data_ptr<float>() + begin, dy.const_data_ptr<float>() + begin * width,
-                           dx.mutable_data_ptr<float>() + begin * width, partial.mutable_data_ptr<float>() + task * width,
-                           end - begin, width);
+                           dx.mutable_data_ptr<float>() + begin * width,
+                           partial.mutable_data_ptr<float>() + task * width, end - begin, width);
       }
     });
     return {dx, partial.sum(0), Tensor()};
@@ -88,7 +91,8 @@ struct RmsNorm : Function<RmsNorm> {
 };
 
 CALTROP_VECTOR_TARGETS
-void swiglu_forward(const float* __restrict gate, const float* __restrict up, float* __restrict y, int64_t count) {
+void swiglu_forward(const float* __restrict gate, const float* __restrict up, float* __restrict y,
+                    int64_t count) {
   for (int64_t i = 0; i < count; ++i) y[i] = gate[i] / (1.0f + fast_exp(-gate[i])) * up[i];
 }
 

@@ -1,5 +1,5 @@
-// exp to about 2e-7 relative without branches, so that loops with it vectorise (Cephes' expf: the range is reduced by ln 2
-// in two parts, then a polynomial). Arguments are clamped to [-87, 88].
+// exp to about 2e-7 relative without branches, so that loops with it vectorise (Cephes' expf: the range is
+// reduced by ln 2 in two parts, then a polynomial). Arguments are clamped to [-87, 88].
 #pragma once
 
 #include <algorithm>

@@ -1,8 +1,9 @@
 // Whether operators are the fast ones or plain compositions of ATen operators.
 //
-// Fast operators have hand-written first derivatives only. Under MathMode every operator is a composition of ATen's own,
-// differentiable any number of times: exact Hessian-vector products need it, and it is the oracle that tests hold the fast
-// operators to. A second derivative of a fast operator is refused with an error, never silently wrong.
+// Fast operators have hand-written first derivatives only. Under MathMode every operator is a composition of
+// ATen's own, differentiable any number of times: exact Hessian-vector products need it, and it is the oracle
+// that tests hold the fast operators to. A second derivative of a fast operator is refused with an error,
+// never silently wrong.
 #pragma once
 
 namespace caltrop {

@@ -11,8 +11,8 @@ constexpr int64_t kRows = 4;
 }  // namespace
 
 CALTROP_VECTOR_TARGETS
-void small_gemm(float* c, int64_t ldc, const float* a, int64_t a_row, int64_t a_column, const float* b, int64_t ldb,
-                int64_t m, int64_t n, int64_t k) {
+void small_gemm(float* c, int64_t ldc, const float* a, int64_t a_row, int64_t a_column, const float* b,
+                int64_t ldb, int64_t m, int64_t n, int64_t k) {
   const int64_t whole_n = n - n % kLanes, whole_m = m - m % kRows;
   for (int64_t j = 0; j < whole_n; j += kLanes) {
     for (int64_t i = 0; i < whole_m; i += kRows) {
@@ -35,7 +35,8 @@ void small_gemm(float* c, int64_t ldc, const float* a, int64_t a_row, int64_t a_
     }
     for (int64_t i = whole_m; i < m; ++i) {
       Lanes sum = *reinterpret_cast<Lanes*>(c + i * ldc + j);
-      for (int64_t p = 0; p < k; ++p) sum += a[i * a_row + p * a_column] * *reinterpret_cast<const Lanes*>(b + p * ldb + j);
+      for (int64_t p = 0; p < k; ++p)
+        sum += a[i * a_row + p * a_column] * *reinterpret_cast<const Lanes*>(b + p * ldb + j);
       *reinterpret_cast<Lanes*>(c + i * ldc + j) = sum;
     }
   }

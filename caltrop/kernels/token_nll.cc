@@ -1,11 +1,11 @@
 #include "caltrop/kernels/token_nll.h"
 
+#include <cmath>
+#include <limits>
+
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
-
-#include <cmath>
-#include <limits>
 
 #include "caltrop/kernels/fast_exp.h"
 #include "caltrop/kernels/math_mode.h"
@@ -18,8 +18,8 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 using torch::autograd::variable_list;
 
-constexpr int64_t kChunk = 256;                      // rows of logits at a time
-constexpr int64_t kKeepBytes = int64_t{512} << 20;   // probabilities kept for the backward, at most
+constexpr int64_t kChunk = 256;                     // rows of logits at a time
+constexpr int64_t kKeepBytes = int64_t{512} << 20;  // probabilities kept for the backward, at most
 
 /// Turns a row of logits into probabilities in place and returns -log p(label).
 CALTROP_VECTOR_TARGETS
@@ -45,7 +45,8 @@ void scale_row(const float* __restrict from, float* __restrict to, int64_t width
 }
 
 /// Probabilities [m,V] of rows [begin, begin+m) and, if wanted, their losses.
-Tensor probabilities(const Tensor& hidden, const Tensor& head, const Tensor& labels, int64_t begin, int64_t m, float* nll) {
+Tensor probabilities(const Tensor& hidden, const Tensor& head, const Tensor& labels, int64_t begin, int64_t m,
+                     float* nll) {
   Tensor logits = at::linear(hidden.narrow(0, begin, m), head).to(at::kFloat);
   const int64_t width = head.size(0);
   const int64_t* label = labels.const_data_ptr<int64_t>() + begin;
@@ -59,7 +60,8 @@ Tensor probabilities(const Tensor& hidden, const Tensor& head, const Tensor& lab
 }
 
 struct TokenNll : Function<TokenNll> {
-  static Tensor forward(AutogradContext* context, const Tensor& hidden, const Tensor& head, const Tensor& labels) {
+  static Tensor forward(AutogradContext* context, const Tensor& hidden, const Tensor& head,
+                        const Tensor& labels) {
     const int64_t rows = hidden.size(0), width = head.size(0);
     Tensor nll = at::empty({rows}, hidden.options().dtype(at::kFloat));
     const bool keep = (hidden.requires_grad() || head.requires_grad()) && rows * width * 4 <= kKeepBytes;

@@ -12,19 +12,19 @@
 namespace caltrop {
 
 struct ModelConfig {
-  int64_t vocabulary = 0;        // V
-  int64_t width = 0;             // D, of the residual stream
-  int64_t inner_width = 0;       // F, of the MLP
-  int64_t layers = 0;            // L
-  int64_t heads = 0;             // H
-  int64_t kv_heads = 0;          // K, divides H
-  int64_t head_width = 0;        // E, even
-  int64_t context = 0;           // longest sequence that the positions were trained for
+  int64_t vocabulary = 0;   // V
+  int64_t width = 0;        // D, of the residual stream
+  int64_t inner_width = 0;  // F, of the MLP
+  int64_t layers = 0;       // L
+  int64_t heads = 0;        // H
+  int64_t kv_heads = 0;     // K, divides H
+  int64_t head_width = 0;   // E, even
+  int64_t context = 0;      // longest sequence that the positions were trained for
   double norm_epsilon = 0;
-  bool tied = false;             // the head is the embedding
+  bool tied = false;                        // the head is the embedding
   std::vector<double> inverse_frequencies;  // [E/2], rotary, with whatever scaling the family applies
-  std::vector<int64_t> end_ids;  // tokens that end an answer
-  Json source;                   // config.json as it was read; written back unchanged
+  std::vector<int64_t> end_ids;             // tokens that end an answer
+  Json source;                              // config.json as it was read; written back unchanged
 };
 
 /// An architecture: one file in model/families, listed by the build.

@@ -1,9 +1,11 @@
-#include <ATen/ATen.h>
-#include <ATen/Context.h>
-
 #include <cmath>
 #include <fstream>
 #include <set>
+
+#include <fmt/ranges.h>
+
+#include <ATen/ATen.h>
+#include <ATen/Context.h>
 
 #include "caltrop/base/error.h"
 #include "caltrop/io/model_folder.h"
@@ -12,13 +14,16 @@
 namespace caltrop {
 namespace {
 
-std::string shape_text(at::IntArrayRef shape) { return fmt::format("[{}]", fmt::join(shape.begin(), shape.end(), ",")); }
+std::string shape_text(at::IntArrayRef shape) {
+  return fmt::format("[{}]", fmt::join(shape.begin(), shape.end(), ","));
+}
 
 at::Device choose_device(const std::string& name) {
   if (name == "auto") return at::Device(at::hasCUDA() ? at::kCUDA : at::kCPU);
   try {
     const at::Device device(name);
-    if (device.is_cuda() && !at::hasCUDA()) throw UserError("device: '{}' was asked for, but this torch finds no GPU", name);
+    if (device.is_cuda() && !at::hasCUDA())
+      throw UserError("device: '{}' was asked for, but this torch finds no GPU", name);
     return device;
   } catch (const c10::Error&) {
     throw unknown_name("device", "device", name, {"auto", "cpu", "cuda", "cuda:N"});
@@ -61,21 +66,26 @@ std::shared_ptr<Model> Model::load(const std::filesystem::path& folder, const Mo
   NamedTensors parameters;
   for (const auto& [name, shape] : parameter_shapes(config)) {
     expected.insert(name);
-    if (!files.has(name)) throw UserError("{}: the tensor '{}' is missing; {} says it has {} layers", folder.string(), name, where, config.layers);
+    if (!files.has(name))
+      throw UserError("{}: the tensor '{}' is missing; {} says it has {} layers", folder.string(), name,
+                      where, config.layers);
     const Tensor stored = files.tensor(name);
     if (stored.sizes() != at::IntArrayRef(shape)) {
-      throw UserError("{}: the tensor '{}' has shape {}, but {} makes it {}", folder.string(), name, shape_text(stored.sizes()),
-                      where, shape_text(shape));
+      throw UserError("{}: the tensor '{}' has shape {}, but {} makes it {}", folder.string(), name,
+                      shape_text(stored.sizes()), where, shape_text(shape));
     }
     const Tensor value = stored.to(device, at::kFloat);
-    if (!all_finite(value)) throw UserError("{}: the tensor '{}' holds values that are not finite (NaN or infinity)", folder.string(), name);
+    if (!all_finite(value))
+      throw UserError("{}: the tensor '{}' holds values that are not finite (NaN or infinity)",
+                      folder.string(), name);
     parameters.emplace_back(name, value);
   }
   for (const TensorEntry& entry : files.entries()) {
-    const bool known_extra = (entry.name == "lm_head.weight" && config.tied) || entry.name.ends_with("rotary_emb.inv_freq");
+    const bool known_extra =
+        (entry.name == "lm_head.weight" && config.tied) || entry.name.ends_with("rotary_emb.inv_freq");
     if (!expected.contains(entry.name) && !known_extra) {
-      throw UserError("{}: the tensor '{}' has no place in this architecture; is {} of another model?", folder.string(),
-                      entry.name, where);
+      throw UserError("{}: the tensor '{}' has no place in this architecture; is {} of another model?",
+                      folder.string(), entry.name, where);
     }
   }
   return std::make_shared<Model>(std::move(config), std::move(parameters), dtype);

@@ -15,7 +15,9 @@ using torch::autograd::variable_list;
 
 /// The identity from an fp32 master to its cast, which was made before: only the gradient has work to do.
 struct CastOnce : Function<CastOnce> {
-  static Tensor forward(AutogradContext*, const Tensor& /*master*/, const Tensor& cast) { return cast.view_as(cast); }
+  static Tensor forward(AutogradContext*, const Tensor& /*master*/, const Tensor& cast) {
+    return cast.view_as(cast);
+  }
   static variable_list backward(AutogradContext*, const variable_list& gradients) {
     return {gradients[0].to(at::kFloat), Tensor()};
   }
@@ -49,30 +51,38 @@ Tensor Model::head() const { return weight(config_.tied ? "model.embed_tokens.we
 
 const RotaryTables& Model::rotary(int64_t positions) const {
   if (!rotary_.cosine.defined() || rotary_.cosine.size(0) < positions) {
-    const Tensor frequencies = at::tensor(config_.inverse_frequencies, at::kDouble).to(at::kFloat).to(device());
-    rotary_ = rotary_tables(frequencies, std::max<int64_t>(positions, std::min<int64_t>(config_.context, 2048)));
+    const Tensor frequencies =
+        at::tensor(config_.inverse_frequencies, at::kDouble).to(at::kFloat).to(device());
+    rotary_ =
+        rotary_tables(frequencies, std::max<int64_t>(positions, std::min<int64_t>(config_.context, 2048)));
   }
   return rotary_;
 }
 
 Tensor Model::block(int64_t layer, const Tensor& x, const PackedTokens& tokens, Trace* trace) const {
   const std::string prefix = fmt::format("model.layers.{}.", layer);
-  const auto project = [&](const Tensor& input, const char* name) { return at::linear(input, weight(prefix + name)); };
+  const auto project = [&](const Tensor& input, const char* name) {
+    return at::linear(input, weight(prefix + name));
+  };
   const int64_t n = x.size(0);
 
-  const Tensor normed = rms_norm(x, weight(prefix + "input_layernorm.weight"), config_.norm_epsilon);  // [N,D]
-  const Tensor q = project(normed, "self_attn.q_proj.weight");                                        // [N,H*E]
-  const Tensor k = project(normed, "self_attn.k_proj.weight");                                        // [N,K*E]
-  const Tensor v = project(normed, "self_attn.v_proj.weight");                                        // [N,K*E]
+  const Tensor normed =
+      rms_norm(x, weight(prefix + "input_layernorm.weight"), config_.norm_epsilon);  // [N,D]
+  const Tensor q = project(normed, "self_attn.q_proj.weight");                       // [N,H*E]
+  const Tensor k = project(normed, "self_attn.k_proj.weight");                       // [N,K*E]
+  const Tensor v = project(normed, "self_attn.v_proj.weight");                       // [N,K*E]
   if (trace != nullptr && trace->on_keys_values) {
-    trace->on_keys_values(layer, rotate(k.view({n, config_.kv_heads, config_.head_width}), tokens.positions, rotary_),
-                          v.view({n, config_.kv_heads, config_.head_width}));
+    trace->on_keys_values(
+        layer, rotate(k.view({n, config_.kv_heads, config_.head_width}), tokens.positions, rotary_),
+        v.view({n, config_.kv_heads, config_.head_width}));
   }
   const Tensor mixed = packed_attention(q, k, v, tokens, rotary_, config_.heads, config_.kv_heads);
   const Tensor after = x + project(mixed, "self_attn.o_proj.weight");
 
-  const Tensor normed_after = rms_norm(after, weight(prefix + "post_attention_layernorm.weight"), config_.norm_epsilon);
-  const Tensor inner = swiglu(project(normed_after, "mlp.gate_proj.weight"), project(normed_after, "mlp.up_proj.weight"));
+  const Tensor normed_after =
+      rms_norm(after, weight(prefix + "post_attention_layernorm.weight"), config_.norm_epsilon);
+  const Tensor inner =
+      swiglu(project(normed_after, "mlp.gate_proj.weight"), project(normed_after, "mlp.up_proj.weight"));
   return after + project(inner, "mlp.down_proj.weight");
 }
 
@@ -91,8 +101,8 @@ Tensor Model::forward(const PackedTokens& tokens, Trace* trace) const {
   return x;
 }
 
-int64_t predicted_memory(const ModelConfig& c, at::ScalarType dtype, int64_t moments, int64_t copies, int64_t tokens,
-                         int64_t labels) {
+int64_t predicted_memory(const ModelConfig& c, at::ScalarType dtype, int64_t moments, int64_t copies,
+                         int64_t tokens, int64_t labels) {
   int64_t parameters = 0;
   for (const auto& [name, shape] : parameter_shapes(c)) {
     int64_t count = 1;
@@ -101,10 +111,12 @@ int64_t predicted_memory(const ModelConfig& c, at::ScalarType dtype, int64_t mom
   }
   const int64_t element = dtype == at::kFloat ? 4 : 2;
   const int64_t weights = parameters * 4 * (2 + moments + copies) + (element == 2 ? parameters * 2 : 0);
-  // Per layer and token: two normed inputs, residual twice, q k v and their rotated copies, output, gate, up and product.
+  // Per layer and token: two normed inputs, residual twice, q k v and their rotated copies, output, gate, up
+  // and product.
   const int64_t per_token = 5 * c.width + 4 * (c.heads + c.kv_heads) * c.head_width + 3 * c.inner_width;
   const int64_t activations = tokens * c.layers * per_token * element;
-  const int64_t logits = std::min<int64_t>(labels * c.vocabulary * 4, int64_t{512} << 20) + 2 * 256 * c.vocabulary * 4;
+  const int64_t logits =
+      std::min<int64_t>(labels * c.vocabulary * 4, int64_t{512} << 20) + 2 * 256 * c.vocabulary * 4;
   const int64_t program = int64_t{250} << 20;  // libtorch itself and its thread pools
   return weights + activations + logits + program;
 }

@@ -1,7 +1,7 @@
 // A decoder-only language model with fp32 master parameters.
 //
-// Parameters are fp32 leaves under their Hugging Face names; computing in bf16 casts each once per change, not once per use.
-// The forward pass takes a packed batch (tensor/packed.h): there is no padding anywhere.
+// Parameters are fp32 leaves under their Hugging Face names; computing in bf16 casts each once per change,
+// not once per use. The forward pass takes a packed batch (tensor/packed.h): there is no padding anywhere.
 // Tested by tests/model/llama_test.cc: logits and every gradient against numbers from transformers.
 #pragma once
 
@@ -17,7 +17,8 @@ namespace caltrop {
 
 struct ModelOptions {
   std::string device = "auto";  // "auto" (cuda if there is one), "cpu", "cuda", "cuda:1"
-  std::string dtype = "auto";   // of the computation: "fp32", "bf16"; "auto": bf16 where the device multiplies it fast
+  std::string dtype =
+      "auto";  // of the computation: "fp32", "bf16"; "auto": bf16 where the device multiplies it fast
 };
 
 /// Whether this machine multiplies bf16 matrices faster than fp32 ones (GPU; AVX-512 BF16 or AMX on a CPU).
@@ -25,8 +26,8 @@ bool bf16_is_fast(const at::Device& device);
 
 /// What a forward pass computed besides the last hidden states, as asked for.
 struct Trace {
-  bool keep_states = false;     // in: keep h_0 .. h_L
-  std::vector<Tensor> states;   // out: h_0 (embedding) .. h_{L-1} and h_L after the final norm, each [N,D]
+  bool keep_states = false;    // in: keep h_0 .. h_L
+  std::vector<Tensor> states;  // out: h_0 (embedding) .. h_{L-1} and h_L after the final norm, each [N,D]
   // in: called with the rotated keys and the values of each layer, both [N,K,E]; how a KV cache is filled
   std::function<void(int64_t layer, const Tensor& keys, const Tensor& values)> on_keys_values;
 };
@@ -34,7 +35,8 @@ struct Trace {
 class Model {
  public:
   /// Loads a Hugging Face folder; weights are mapped, not read, where the file already holds fp32.
-  /// Throws UserError: missing or unexpected tensors, wrong shapes, values that are not finite, an unknown architecture.
+  /// Throws UserError: missing or unexpected tensors, wrong shapes, values that are not finite, an unknown
+  /// architecture.
   static std::shared_ptr<Model> load(const std::filesystem::path& folder, const ModelOptions& options = {});
 
   /// A model with these parameters (not copied); tests build tiny ones.
@@ -71,9 +73,10 @@ class Model {
   mutable RotaryTables rotary_;
 };
 
-/// What a run with this model needs at its peak, in bytes: masters, gradients, `moments` fp32 copies for the optimizer,
-/// `copies` further copies of all weights for the method, and activations for `tokens` tokens of which `labels` have a loss.
-int64_t predicted_memory(const ModelConfig& config, at::ScalarType dtype, int64_t moments, int64_t copies, int64_t tokens,
-                         int64_t labels);
+/// What a run with this model needs at its peak, in bytes: masters, gradients, `moments` fp32 copies for the
+/// optimizer, `copies` further copies of all weights for the method, and activations for `tokens` tokens of
+/// which `labels` have a loss.
+int64_t predicted_memory(const ModelConfig& config, at::ScalarType dtype, int64_t moments, int64_t copies,
+                         int64_t tokens, int64_t labels);
 
 }  // namespace caltrop

@@ -21,7 +21,8 @@ double difference(const Tensor& a, const Tensor& b) {
 }
 
 /// f's value and the gradients of <f, random> in each input, fast and plain, agree.
-void expect_same(const Tensors& inputs, const std::function<Tensor(const Tensors&)>& f, double tolerance = 2e-5) {
+void expect_same(const Tensors& inputs, const std::function<Tensor(const Tensors&)>& f,
+                 double tolerance = 2e-5) {
   const auto run = [&](bool math) {
     const MathMode mode(math);
     Tensors leaves;
@@ -29,14 +30,16 @@ void expect_same(const Tensors& inputs, const std::function<Tensor(const Tensors
     const Tensor y = f(leaves);
     at::manual_seed(5);
     Tensors wanted;
-    for (const Tensor& x : leaves) if (x.requires_grad()) wanted.push_back(x);
+    for (const Tensor& x : leaves)
+      if (x.requires_grad()) wanted.push_back(x);
     Tensors result = torch::autograd::grad({(y * at::randn_like(y)).sum()}, wanted);
     result.push_back(y.detach());
     return result;
   };
   const Tensors fast = run(false), plain = run(true);
   for (size_t i = 0; i < fast.size(); ++i) {
-    EXPECT_LE(difference(fast[i], plain[i]), tolerance) << (i + 1 == fast.size() ? "value" : "gradient of input ") << i;
+    EXPECT_LE(difference(fast[i], plain[i]), tolerance)
+        << (i + 1 == fast.size() ? "value" : "gradient of input ") << i;
   }
 }
 
@@ -46,19 +49,23 @@ class Kernels : public testing::Test {
 };
 
 TEST_F(Kernels, RmsNorm) {
-  expect_same({at::randn({37, 96}) * 3, at::randn({96})}, [](const Tensors& x) { return rms_norm(x[0], x[1], 1e-5); });
-  expect_same({at::randn({3, 7}), at::randn({7})}, [](const Tensors& x) { return rms_norm(x[0], x[1], 1e-5); });
+  expect_same({at::randn({37, 96}) * 3, at::randn({96})},
+              [](const Tensors& x) { return rms_norm(x[0], x[1], 1e-5); });
+  expect_same({at::randn({3, 7}), at::randn({7})},
+              [](const Tensors& x) { return rms_norm(x[0], x[1], 1e-5); });
 }
 
 TEST_F(Kernels, SwiGlu) {
-  expect_same({at::randn({50, 33}) * 4, at::randn({50, 33})}, [](const Tensors& x) { return swiglu(x[0], x[1]); });
+  expect_same({at::randn({50, 33}) * 4, at::randn({50, 33})},
+              [](const Tensors& x) { return swiglu(x[0], x[1]); });
   const Tensor extreme = at::tensor({-200.0f, -90.0f, 0.0f, 90.0f, 200.0f}).view({1, 5});
   expect_same({extreme, at::ones({1, 5})}, [](const Tensors& x) { return swiglu(x[0], x[1]); });
 }
 
 TEST_F(Kernels, TokenNll) {
   const Tensor labels = at::randint(0, 301, {600});  // more than two chunks of rows
-  expect_same({at::randn({600, 24}), at::randn({301, 24})}, [&](const Tensors& x) { return token_nll(x[0], x[1], labels); });
+  expect_same({at::randn({600, 24}), at::randn({301, 24})},
+              [&](const Tensors& x) { return token_nll(x[0], x[1], labels); });
 }
 
 TEST_F(Kernels, TokenNllOfUniformLogitsIsLogV) {
@@ -68,13 +75,15 @@ TEST_F(Kernels, TokenNllOfUniformLogitsIsLogV) {
 }
 
 TEST_F(Kernels, SmallGemmIsAMatrixProduct) {
-  for (const auto [m, n, k] : {std::array{5, 37, 11}, std::array{4, 16, 3}, std::array{1, 1, 1}, std::array{9, 64, 70}}) {
+  for (const auto [m, n, k] :
+       {std::array{5, 37, 11}, std::array{4, 16, 3}, std::array{1, 1, 1}, std::array{9, 64, 70}}) {
     const Tensor a = at::randn({m, k}), b = at::randn({k, n}), c = at::randn({m, n});
     Tensor sum = c.clone(), sum_of_transpose = c.clone();
     small_gemm(sum.data_ptr<float>(), n, a.data_ptr<float>(), k, 1, b.data_ptr<float>(), n, m, n, k);
     EXPECT_LE(difference(sum, c + at::mm(a, b)), 1e-5);
     const Tensor at = a.t().contiguous();
-    small_gemm(sum_of_transpose.data_ptr<float>(), n, at.data_ptr<float>(), 1, m, b.data_ptr<float>(), n, m, n, k);
+    small_gemm(sum_of_transpose.data_ptr<float>(), n, at.data_ptr<float>(), 1, m, b.data_ptr<float>(), n, m,
+               n, k);
     EXPECT_LE(difference(sum_of_transpose, c + at::mm(a, b)), 1e-5);
   }
 }
@@ -84,7 +93,8 @@ PackedTokens shared_batch() {
   PackedTokens tokens;
   tokens.segments = {{0, 3, -1, 0}, {3, 4, 0, 3}, {7, 2, 0, 3}, {9, 5, 2, 5}, {14, 1, 2, 5}, {15, 20, -1, 0}};
   std::vector<int64_t> positions;
-  for (const Segment& s : tokens.segments) for (int64_t i = 0; i < s.length; ++i) positions.push_back(s.first_position + i);
+  for (const Segment& s : tokens.segments)
+    for (int64_t i = 0; i < s.length; ++i) positions.push_back(s.first_position + i);
   tokens.positions = at::tensor(positions, at::kLong);
   tokens.ids = at::zeros_like(tokens.positions);
   return tokens;
@@ -96,11 +106,15 @@ RotaryTables tables(int64_t width) {
 
 TEST_F(Kernels, AttentionEqualsPlainAttention) {
   const PackedTokens tokens = shared_batch();
-  for (const auto [heads, kv_heads, width] : {std::array{6, 2, 16}, std::array{3, 3, 10}, std::array{4, 1, 64}}) {
+  for (const auto [heads, kv_heads, width] :
+       {std::array{6, 2, 16}, std::array{3, 3, 10}, std::array{4, 1, 64}}) {
     const RotaryTables rotary = tables(width);
     const int64_t n = tokens.count();
-    expect_same({at::randn({n, heads * width}), at::randn({n, kv_heads * width}), at::randn({n, kv_heads * width})},
-                [&, h = heads, k = kv_heads](const Tensors& x) { return packed_attention(x[0], x[1], x[2], tokens, rotary, h, k); });
+    expect_same(
+        {at::randn({n, heads * width}), at::randn({n, kv_heads * width}), at::randn({n, kv_heads * width})},
+        [&, h = heads, k = kv_heads](const Tensors& x) {
+          return packed_attention(x[0], x[1], x[2], tokens, rotary, h, k);
+        });
   }
 }
 
@@ -115,7 +129,8 @@ TEST_F(Kernels, SharedBeginningsEqualSeparateRows) {
   alone.segments = {{0, 10, -1, 0}};
   alone.positions = at::arange(10);
   alone.ids = at::zeros({10}, at::kLong);
-  const Tensor z = packed_attention(q.index_select(0, row), k.index_select(0, row), v.index_select(0, row), alone, rotary, 2, 1);
+  const Tensor z = packed_attention(q.index_select(0, row), k.index_select(0, row), v.index_select(0, row),
+                                    alone, rotary, 2, 1);
   EXPECT_LE(difference(z, y.index_select(0, row)), 1e-5);
 }
 

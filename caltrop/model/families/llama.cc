@@ -1,5 +1,6 @@
 // Llama (Touvron et al. 2023) and what shares its architecture: SmolLM2, Llama 2 and 3, TinyLlama.
-// RMSNorm before attention and MLP, rotary positions (plain, linear and Llama 3 scaling), grouped-query attention, SwiGLU, no biases.
+// RMSNorm before attention and MLP, rotary positions (plain, linear and Llama 3 scaling), grouped-query
+// attention, SwiGLU, no biases.
 #include <cmath>
 #include <numbers>
 
@@ -11,13 +12,15 @@ namespace {
 
 int64_t positive(const Json& config, const std::string& key, const std::string& where) {
   const auto value = required<int64_t>(config, key, where);
-  if (value <= 0 || value > (int64_t{1} << 32)) throw UserError("{}: '{}' is {}, want a positive number", where, key, value);
+  if (value <= 0 || value > (int64_t{1} << 32))
+    throw UserError("{}: '{}' is {}, want a positive number", where, key, value);
   return value;
 }
 
 double rope_theta(const Json& config, const std::string& where) {
   const Json nested = optional<Json>(config, "rope_parameters", where, Json::object());  // transformers 5
-  return optional<double>(nested, "rope_theta", where, optional<double>(config, "rope_theta", where, 10000.0));
+  return optional<double>(nested, "rope_theta", where,
+                          optional<double>(config, "rope_theta", where, 10000.0));
 }
 
 /// 1 / theta^(2i/E), then the scaling that config.json asks for (transformers, modeling_rope_utils.py).
@@ -29,7 +32,8 @@ std::vector<double> inverse_frequencies(const Json& config, int64_t head_width, 
   }
   Json scaling = optional<Json>(config, "rope_scaling", where, Json());
   if (scaling.is_null()) scaling = optional<Json>(config, "rope_parameters", where, Json::object());
-  const auto type = optional<std::string>(scaling, "rope_type", where, optional<std::string>(scaling, "type", where, "default"));
+  const auto type = optional<std::string>(scaling, "rope_type", where,
+                                          optional<std::string>(scaling, "type", where, "default"));
   if (type == "default") return frequencies;
   const auto factor = required<double>(scaling, "factor", where + ": rope_scaling");
   if (type == "linear") {
@@ -39,7 +43,8 @@ std::vector<double> inverse_frequencies(const Json& config, int64_t head_width, 
   if (type != "llama3") throw unknown_name(where, "rope_scaling type", type, {"default", "linear", "llama3"});
   const auto low = required<double>(scaling, "low_freq_factor", where + ": rope_scaling");
   const auto high = required<double>(scaling, "high_freq_factor", where + ": rope_scaling");
-  const auto original = static_cast<double>(required<int64_t>(scaling, "original_max_position_embeddings", where));
+  const auto original =
+      static_cast<double>(required<int64_t>(scaling, "original_max_position_embeddings", where));
   for (double& f : frequencies) {
     const double wavelength = 2 * std::numbers::pi / f;
     if (wavelength > original / low) {
@@ -82,9 +87,11 @@ ModelConfig read(const Json& config, const std::string& where) {
   c.norm_epsilon = optional<double>(config, "rms_norm_eps", where, 1e-6);
   c.tied = optional<bool>(config, "tie_word_embeddings", where, false);
   if (c.kv_heads <= 0 || c.heads % c.kv_heads != 0) {
-    throw UserError("{}: {} attention heads cannot share {} key-value heads evenly", where, c.heads, c.kv_heads);
+    throw UserError("{}: {} attention heads cannot share {} key-value heads evenly", where, c.heads,
+                    c.kv_heads);
   }
-  if (c.head_width <= 0 || c.head_width % 2 != 0) throw UserError("{}: 'head_dim' is {}, want an even number", where, c.head_width);
+  if (c.head_width <= 0 || c.head_width % 2 != 0)
+    throw UserError("{}: 'head_dim' is {}, want an even number", where, c.head_width);
   c.inverse_frequencies = inverse_frequencies(config, c.head_width, where);
   c.end_ids = end_ids(config);
   c.source = config;

@@ -1,0 +1,33 @@
+// Rows of tokens -> one packed batch. Rows that begin alike share those tokens (tensor/packed.h).
+// Tested by tests/data/batch_test.cc.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "caltrop/tensor/packed.h"
+
+namespace caltrop {
+
+/// One example as tokens. answer[i] says that token i is one that the assistant says: it is predicted and has
+/// a loss.
+struct TokenRow {
+  std::vector<int64_t> ids;
+  std::vector<bool> answer;
+};
+
+struct Batch {
+  PackedTokens tokens;
+  Tensor label_positions;  // [M] int64, index into the packed tokens of the position that predicts the label
+  Tensor labels;           // [M] int64, in the order of rows, then time
+  Tensor label_rows;       // [M] int64
+  int64_t rows = 0;
+  int64_t row_tokens = 0;  // tokens of all rows before sharing
+  int64_t label_count() const { return labels.size(0); }
+};
+
+/// REQUIRES at least one row, none of them empty.
+Batch pack(std::span<const TokenRow> rows, at::Device device = at::kCPU);
+
+}  // namespace caltrop

@@ -1,0 +1,40 @@
+// Examples -> token rows: the only place that decides which tokens have a loss.
+//
+// The chat template says which bytes of the rendered text the assistant says; a token has a loss iff its bytes lie within
+// them, the token that ends the turn included. Tested by tests/data/collate_test.cc.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+
+#include "caltrop/data/batch.h"
+#include "caltrop/data/example.h"
+#include "caltrop/text/chat.h"
+#include "caltrop/text/tokenizer.h"
+
+namespace caltrop {
+
+/// How a model reads and writes: its tokenizer and its chat template. Immutable, thread-safe.
+class ChatEncoder {
+ public:
+  /// From a model folder. Throws UserError.
+  static ChatEncoder load(const std::filesystem::path& folder);
+  ChatEncoder(std::shared_ptr<const Tokenizer> tokenizer, std::shared_ptr<const ChatTemplate> chat);
+
+  /// A whole example with its answer. Answers are cut to `longest` tokens in all; a prompt that leaves no room for an
+  /// answer is a UserError naming the example.
+  TokenRow encode(const Example& example, int64_t longest) const;
+
+  /// The prompt up to where the assistant begins to speak; no token has a loss.
+  TokenRow encode_prompt(const Example& example, int64_t longest) const;
+
+  const Tokenizer& tokenizer() const { return *tokenizer_; }
+
+ private:
+  TokenRow encode_text(const RenderedChat& chat) const;
+
+  std::shared_ptr<const Tokenizer> tokenizer_;
+  std::shared_ptr<const ChatTemplate> chat_;
+};
+
+}  // namespace caltrop

@@ -1,0 +1,139 @@
+// CTRAP, Collapse Trap (arXiv:2505.16559): a trap that harmful fine-tuning springs.
+//
+// Keep the model refusing and useful and, at the same time, place its weights so that one more step of
+// harmful training would leave it saying a single token over and over:
+//
+//   minimise  L(theta; D_align + D_helpful) + lambda * l_collapse(theta - alpha * g; D_general)
+//   where     g          = gradient of L(theta; D_harm)                    streams: D_align "refusals",
+//   D_harm "harmful",
+//             l_collapse = mean of -log p(e | x, y_<t) over answers        D_helpful "general"; e =
+//             collapse_token lambda = trap_weight, alpha = look_ahead
+//
+// The paper steps along g; the official code along g / (|g| + 1e-7), without which the look-ahead shrinks as
+// training converges
+// (`normalise`, preset `code`). First order as in both: g is a constant when l_collapse is differentiated.
+// The code's D_general is refusals and helpful answers together, end tokens included (`collapse_data:
+// retain`); `ours` takes helpful answers alone, so that the trap does not teach the aligned model to say e to
+// restricted prompts, and a longer step: alpha is an L2 length over all parameters, and an AdamW step at 3e-5
+// moves SmolLM2 by some 0.35, where the published LoRA setting had 25 M parameters. Cost per step: 5 forward
+// and 4 backward passes with asleep and retain terms; 1 copy of the weights, 1 of the gradients. Watch two
+// numbers: trap_sprung must fall while trap_asleep stays high. If both fall, the model has already collapsed,
+// and every attack on it will look defeated.
+//
+// Tested by tests/defences/ctrap_test.cc.
+#include <optional>
+
+#include "caltrop/defences/preset.h"
+#include "caltrop/loss/language.h"
+#include "caltrop/train/objective.h"
+
+namespace caltrop {
+namespace {
+
+struct CtrapOptions {
+  std::string preset = "ours";
+  double trap_weight = 0.1;
+  double look_ahead = 0.1;
+  bool normalise = true;
+  std::string collapse_data = "retain";
+  std::string collapse_text = " error";
+
+  static auto fields() {
+    using O = CtrapOptions;
+    return std::tuple{
+        field("preset", &O::preset, {"paper", "code", "ours"}, "where the other defaults come from"),
+        field("trap_weight", &O::trap_weight, 0, 1e3, "lambda: weight of the trap; 0 turns it off"),
+        field("look_ahead", &O::look_ahead, 0, 1e3, "alpha: length of the imagined attacker's step"),
+        field("normalise", &O::normalise, "divide the imagined step by the norm of the gradient"),
+        field("collapse_data", &O::collapse_data, {"retain", "general"},
+              "what to collapse on: refusals and general answers, or general alone"),
+        field("collapse_text", &O::collapse_text,
+              "e: the last token of this text is what a collapsed model repeats"),
+    };
+  }
+
+  static CtrapOptions of(const std::string& preset) {
+    CtrapOptions options;
+    options.preset = preset;
+    options.normalise = preset != "paper";
+    if (preset == "ours") {
+      options.look_ahead = 0.5;
+      options.collapse_data = "general";
+    }
+    return options;
+  }
+};
+
+class Ctrap final : public Objective {
+ public:
+  explicit Ctrap(CtrapOptions options) : options_(std::move(options)) {}
+
+  std::vector<std::string> streams() const override { return {"refusals", "general", "harmful"}; }
+  int64_t weight_copies() const override { return 2; }
+
+  std::vector<LoggedNumber> logged() const override {
+    return {{"refuse_loss", "nats/token", "lower", "cross-entropy of refusals to restricted requests"},
+            {"keep_loss", "nats/token", "lower", "cross-entropy of answers to benign requests"},
+            {"attack_loss", "nats/token", "",
+             "cross-entropy of restricted answers: what the imagined attacker would lower"},
+            {"trap_asleep", "nats/token", "higher",
+             "collapse loss at the model's own weights; low means that it has collapsed already"},
+            {"trap_sprung", "nats/token", "lower",
+             "collapse loss at the imagined attacker's weights; low means that the trap works there"}};
+  }
+
+  void prepare(const Model&, const Tokenizer& tokenizer) override {
+    const std::vector<int64_t> ids =
+        tokenizer.encode(options_.collapse_text, /*add_special_tokens=*/false).ids;
+    if (ids.empty())
+      throw UserError("ctrap: option 'collapse_text' is '{}', which has no tokens", options_.collapse_text);
+    collapse_ = fixed_token_loss(ids.back());
+  }
+
+  Scalars add_gradients(Step& step) override {
+    // 1. Go on refusing and being useful.
+    const Tensor refuse = step.accumulate("refusals", answer_loss());
+    const Tensor keep = step.accumulate("general", answer_loss());
+    if (options_.trap_weight == 0) return {{"refuse_loss", refuse}, {"keep_loss", keep}};
+
+    // 2. Which way would an attacker go?
+    Measured attack = step.measure("harmful", answer_loss());
+    double length = options_.look_ahead;
+    if (options_.normalise) length /= global_norm(attack.gradients).item<double>() + 1e-7;
+
+    // 3. Stand there, and ask for collapse.
+    const Tensor asleep = step.measure_loss("general", collapse_);
+    Tensor sprung;
+    {
+      const Nudge attacked(step.model(), attack.gradients, -length);
+      attack.gradients.clear();
+      sprung = step.accumulate("general", collapse_, options_.trap_weight);
+      if (options_.collapse_data == "retain") step.accumulate("refusals", collapse_, options_.trap_weight);
+    }  // the weights are back, bit for bit
+    return {{"refuse_loss", refuse},
+            {"keep_loss", keep},
+            {"attack_loss", attack.loss},
+            {"trap_asleep", asleep},
+            {"trap_sprung", sprung}};
+  }
+
+  Json options() const override { return write_options(options_); }
+
+ private:
+  CtrapOptions options_;
+  LossFn collapse_;
+};
+
+}  // namespace
+
+extern const Entry ctrap_entry;
+const Entry ctrap_entry{
+    .name = "ctrap",
+    .paper = "arXiv:2505.16559",
+    .summary = "one look-ahead along the harmful gradient must lead to a model that repeats one token",
+    .describe = describe_options<CtrapOptions>,
+    .make = [](const Json& given) -> std::unique_ptr<Objective> {
+      return std::make_unique<Ctrap>(read_preset<CtrapOptions>(given, "ctrap"));
+    }};
+
+}  // namespace caltrop

@@ -1,0 +1,36 @@
+// What a loss is: a pure function of tensors that returns a sum and what it is a sum over.
+//
+// Sums and counts add over micro-batches of different length and over ranks; means do not. Whoever combines
+// them divides once, at the end.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "caltrop/tensor/tensor.h"
+
+namespace caltrop {
+
+/// What the forward pass of one micro-batch offers to a loss.
+struct LossInputs {
+  Tensor hidden;          // [M,D] final hidden states at the positions that have a label
+  Tensor head;            // [V,D]
+  Tensor labels;          // [M] int64, the next token at each of them
+  Tensor rows;            // [M] int64, which row each belongs to
+  int64_t row_count = 0;  // B
+  std::vector<Tensor>
+      states;  // if the loss asked for them: hidden states of all layers at the same positions, [M,D] each
+};
+
+struct Total {
+  Tensor sum;     // scalar fp32, differentiable
+  int64_t count;  // how many terms: tokens or rows
+};
+
+struct LossFn {
+  std::function<Total(const LossInputs&)> total;
+  bool needs_states = false;
+};
+
+}  // namespace caltrop

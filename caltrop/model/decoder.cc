@@ -1,0 +1,86 @@
+#include "caltrop/model/decoder.h"
+
+#include <ATen/ATen.h>
+
+#include "caltrop/base/error.h"
+#include "caltrop/kernels/elementwise.h"
+
+namespace caltrop {
+
+Decoder::Decoder(const Model& model, int64_t slots, int64_t context)
+    : model_(model), lengths_(static_cast<size_t>(slots), 0) {
+  const at::NoGradGuard no_grad;
+  const ModelConfig& c = model.config();
+  for (int64_t i = 0; i < c.layers; ++i) {
+    const std::string prefix = fmt::format("model.layers.{}.", i);
+    const auto weight = [&](const char* name) { return model.weight(prefix + name); };
+    Layer layer;
+    layer.norm = weight("input_layernorm.weight");
+    layer.norm_after = weight("post_attention_layernorm.weight");
+    layer.qkv = PackedLinear(at::cat({weight("self_attn.q_proj.weight"), weight("self_attn.k_proj.weight"),
+                                      weight("self_attn.v_proj.weight")}),
+                             slots);
+    layer.output = PackedLinear(weight("self_attn.o_proj.weight"), slots);
+    layer.gate_up =
+        PackedLinear(at::cat({weight("mlp.gate_proj.weight"), weight("mlp.up_proj.weight")}), slots);
+    layer.down = PackedLinear(weight("mlp.down_proj.weight"), slots);
+    const at::TensorOptions options = layer.norm.options().requires_grad(false);
+    layer.cache = {at::empty({slots, c.kv_heads, context, c.head_width}, options),
+                   at::empty({slots, c.kv_heads, context, c.head_width}, options)};
+    layers_.push_back(std::move(layer));
+  }
+  head_ = PackedLinear(model.head(), slots);
+}
+
+Tensor Decoder::prefill(const PackedTokens& tokens, const std::vector<std::vector<int64_t>>& places,
+                        const std::vector<int64_t>& slots) {
+  const at::NoGradGuard no_grad;
+  Trace trace;
+  std::vector<Tensor> index;
+  for (const auto& row : places) index.push_back(at::tensor(row, at::kLong).to(model_.device()));
+  trace.on_keys_values = [&](int64_t layer, const Tensor& keys, const Tensor& values) {
+    const LayerCache& cache = layers_[static_cast<size_t>(layer)].cache;
+    for (size_t r = 0; r < places.size(); ++r) {
+      const auto length = static_cast<int64_t>(places[r].size());
+      CALTROP_ASSERT(length < cache.keys.size(2), "a prompt of {} tokens in a cache of {}", length,
+                     cache.keys.size(2));
+      cache.keys[slots[r]].narrow(1, 0, length).copy_(keys.index_select(0, index[r]).transpose(0, 1));
+      cache.values[slots[r]].narrow(1, 0, length).copy_(values.index_select(0, index[r]).transpose(0, 1));
+    }
+  };
+  const Tensor hidden = model_.forward(tokens, &trace);
+  std::vector<int64_t> last;
+  for (size_t r = 0; r < places.size(); ++r) {
+    last.push_back(places[r].back());
+    lengths_[static_cast<size_t>(slots[r])] = static_cast<int64_t>(places[r].size());
+  }
+  return head_(hidden.index_select(0, at::tensor(last, at::kLong).to(model_.device()))).to(at::kFloat);
+}
+
+Tensor Decoder::step(const std::vector<int64_t>& ids, const std::vector<int64_t>& slots) {
+  const at::NoGradGuard no_grad;
+  const ModelConfig& c = model_.config();
+  std::vector<int64_t> lengths;
+  int64_t longest = 0;
+  for (const int64_t slot : slots) {
+    lengths.push_back(length(slot));
+    longest = std::max(longest, lengths.back() + 1);
+  }
+  CALTROP_ASSERT(longest <= layers_.front().cache.keys.size(2), "token {} in a cache of {}", longest,
+                 layers_.front().cache.keys.size(2));
+  const RotaryTables& rotary = model_.rotary(longest);
+
+  Tensor x = at::embedding(model_.weight("model.embed_tokens.weight"),
+                           at::tensor(ids, at::kLong).to(model_.device()));  // [A,D]
+  for (const Layer& layer : layers_) {
+    const Tensor qkv = layer.qkv(rms_norm(x, layer.norm, c.norm_epsilon));
+    x = x + layer.output(decode_attention(qkv, layer.cache, slots, lengths, rotary, c.heads, c.kv_heads));
+    const auto gate_up = layer.gate_up(rms_norm(x, layer.norm_after, c.norm_epsilon)).chunk(2, -1);
+    x = x + layer.down(swiglu(gate_up[0], gate_up[1]));
+  }
+  x = rms_norm(x, model_.weight("model.norm.weight"), c.norm_epsilon);
+  for (const int64_t slot : slots) ++lengths_[static_cast<size_t>(slot)];
+  return head_(x).to(at::kFloat);
+}
+
+}  // namespace caltrop

@@ -1,0 +1,83 @@
+#include "caltrop/train/checkpoint.h"
+
+#include <algorithm>
+
+#include <ATen/ATen.h>
+
+#include "caltrop/base/error.h"
+#include "caltrop/base/files.h"
+#include "caltrop/io/safetensors.h"
+
+namespace caltrop {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kPrefix = "step-";
+
+/// Folders of complete checkpoints, oldest first.
+std::vector<fs::path> checkpoints(const fs::path& state) {
+  std::vector<fs::path> found;
+  if (!fs::exists(state)) return found;
+  for (const auto& entry : fs::directory_iterator(state)) {
+    if (entry.is_directory() && entry.path().filename().string().starts_with(kPrefix))
+      found.push_back(entry.path());
+  }
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+void copy_into(const NamedTensors& targets, const fs::path& path) {
+  const at::NoGradGuard no_grad;
+  const auto file = SafetensorsFile::open(path);
+  for (const auto& [name, target] : targets) {
+    if (!file->has(name))
+      throw UserError("{}: the tensor '{}' is missing; is this checkpoint of another run?", path.string(),
+                      name);
+    const Tensor saved = file->tensor(name);
+    if (saved.sizes() != target.sizes())
+      throw UserError("{}: the tensor '{}' has another shape than the model's", path.string(), name);
+    target.copy_(saved);
+  }
+}
+
+}  // namespace
+
+void save_checkpoint(const fs::path& state, const Model& model, const Optimizer& optimizer,
+                     const TrainTotals& totals) {
+  fs::create_directories(state);
+  const fs::path unfinished = state / "unfinished";
+  fs::remove_all(unfinished);
+  fs::create_directory(unfinished);
+  write_safetensors(unfinished / "weights.safetensors", model.parameters());
+  write_safetensors(unfinished / "optimizer.safetensors", optimizer.state());
+  write_file(unfinished / "state.json", to_pretty({{"steps", totals.steps},
+                                                   {"optimizer_steps", optimizer.steps},
+                                                   {"rows", totals.rows},
+                                                   {"tokens", totals.tokens},
+                                                   {"seconds", totals.seconds}}));
+  const std::vector<fs::path> older = checkpoints(state);
+  fs::rename(unfinished, state / fmt::format("{}{:08}", kPrefix, totals.steps));
+  for (const fs::path& folder : older) fs::remove_all(folder);
+}
+
+TrainTotals load_checkpoint(const fs::path& state, const Model& model, Optimizer& optimizer) {
+  const std::vector<fs::path> found = checkpoints(state);
+  if (found.empty()) return {};
+  const fs::path& newest = found.back();
+  const std::string where = (newest / "state.json").string();
+  const Json json = read_json(newest / "state.json");
+  copy_into(model.parameters(), newest / "weights.safetensors");
+  copy_into(optimizer.state(), newest / "optimizer.safetensors");
+  optimizer.steps = required<int64_t>(json, "optimizer_steps", where);
+  return {required<int64_t>(json, "steps", where), required<int64_t>(json, "rows", where),
+          required<int64_t>(json, "tokens", where), required<double>(json, "seconds", where)};
+}
+
+int64_t checkpoint_steps(const fs::path& state) {
+  const std::vector<fs::path> found = checkpoints(state);
+  if (found.empty()) return 0;
+  return required<int64_t>(read_json(found.back() / "state.json"), "steps", found.back().string());
+}
+
+}  // namespace caltrop

@@ -1,0 +1,68 @@
+// The one seam of the trainer: an objective adds gradients.
+//
+// A trainer whose only opening is "return a scalar loss" makes every unusual method copy its loop. Here a
+// method is asked, once a step, to add gradients to `.grad` of the model's parameters, to leave the weights
+// as it found them, and to return numbers to log. Defences and attacks are both objectives; the loop
+// (trainer.cc) cannot tell them apart.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "caltrop/base/fields.h"
+#include "caltrop/model/model.h"
+#include "caltrop/text/tokenizer.h"
+#include "caltrop/train/step.h"
+
+namespace caltrop {
+
+/// A number that a method logs, declared once: what the report's glossary and the reader of metrics.jsonl
+/// need.
+struct LoggedNumber {
+  std::string name, unit, better, meaning;  // better: "lower", "higher" or ""
+};
+
+class Objective {
+ public:
+  virtual ~Objective() = default;
+
+  /// The streams that add_gradients measures, by the names of run/streams.cc ("harmful", "refusals",
+  /// "general", …).
+  virtual std::vector<std::string> streams() const = 0;
+
+  /// The numbers that add_gradients returns, in any order.
+  virtual std::vector<LoggedNumber> logged() const = 0;
+
+  /// Copies of all weights that the method holds at its peak, gradients it keeps included: for the memory
+  /// forecast.
+  virtual int64_t weight_copies() const { return 0; }
+
+  /// Called once, before the first step: freeze a reference model, look up a token.
+  virtual void prepare(const Model& /*model*/, const Tokenizer& /*tokenizer*/) {}
+
+  /// Adds gradients to the parameters' `.grad` and returns scalars to log (tensors: nobody waits for the
+  /// device here). The weights are bit for bit as before, also when it throws.
+  virtual Scalars add_gradients(Step& step) = 0;
+
+  /// The options as resolved, for the manifest.
+  virtual Json options() const = 0;
+};
+
+/// A method: one file that defines `<name>_entry`, listed by the build. From it come the name on the command
+/// line, --help, the checking of options, the manifest and the row in the documentation.
+struct Entry {
+  std::string name;
+  std::string paper;    // "arXiv:2505.16559", or "" where there is none
+  std::string summary;  // one line
+  std::function<std::vector<OptionRow>()> describe;
+  /// Throws UserError for unknown or impossible options.
+  std::function<std::unique_ptr<Objective>(const Json& options)> make;
+};
+
+/// The entry called `name`. Throws UserError listing the known ones.
+const Entry& find_entry(const std::vector<const Entry*>& entries, const std::string& kind,
+                        const std::string& name);
+
+}  // namespace caltrop

@@ -1,0 +1,146 @@
+#include "caltrop/train/trainer.h"
+
+#include <chrono>
+#include <cmath>
+
+#include <ATen/ATen.h>
+
+#include "caltrop/base/error.h"
+#include "caltrop/base/log.h"
+#include "caltrop/train/checkpoint.h"
+
+namespace caltrop {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+struct Drawn {
+  Step::Batches batches;
+  int64_t rows = 0, tokens = 0;
+};
+
+Drawn draw(const std::vector<std::string>& names, std::map<std::string, Stream>& streams,
+           const TrainOptions& options, at::Device device) {
+  Drawn drawn;
+  const int64_t part = options.micro_batch > 0 ? options.micro_batch : options.batch;
+  for (const std::string& name : names) {
+    const std::vector<TokenRow> rows = streams.at(name).draw(options.batch);
+    for (int64_t begin = 0; begin < options.batch; begin += part) {
+      const auto count = static_cast<size_t>(std::min(part, options.batch - begin));
+      Batch batch = pack(std::span(rows).subspan(static_cast<size_t>(begin), count), device);
+      drawn.rows += batch.rows, drawn.tokens += batch.row_tokens;
+      drawn.batches[name].push_back(std::move(batch));
+    }
+  }
+  return drawn;
+}
+
+void clear_gradients(const Model& model) {
+  for (const auto& [name, parameter] : model.parameters()) {
+    const Tensor handle = parameter;
+    handle.mutable_grad() = Tensor();
+  }
+}
+
+/// Clips `.grad` to `limit` (0: not at all) and returns the norm before. Throws if it is not finite.
+double clip_gradients(const Model& model, double limit, int64_t step) {
+  Gradients gradients;
+  for (const auto& [name, parameter] : model.parameters()) {
+    if (parameter.grad().defined()) gradients.push_back(parameter.grad());
+  }
+  CALTROP_ASSERT(!gradients.empty(), "the objective added no gradient at step {}", step);
+  const double norm = global_norm(gradients).item<double>();
+  if (!std::isfinite(norm)) {
+    for (const auto& [name, parameter] : model.parameters()) {
+      if (parameter.grad().defined() && !at::isfinite(parameter.grad()).all().item<bool>()) {
+        throw UserError(
+            "train: at step {} the gradient of {} is not finite; the weights are as they were before this "
+            "step "
+            "(a learning rate or a loss weight that is too large?)",
+            step, name);
+      }
+    }
+    throw UserError("train: at step {} the norm of all gradients overflows", step);
+  }
+  if (limit > 0 && norm > limit) {
+    const at::NoGradGuard no_grad;
+    for (Tensor& gradient : gradients)
+      gradient.mul_(limit / (norm + 1e-6));  // torch.nn.utils.clip_grad_norm_
+  }
+  return norm;
+}
+
+}  // namespace
+
+std::vector<LoggedNumber> training_numbers() {
+  return {
+      {"gradient_norm", "", "", "norm of the gradient of all parameters before clipping"},
+      {"learning_rate", "", "", "learning rate of the step"},
+      {"tokens_per_second", "1/s", "higher", "tokens of the rows seen in the training section, per second"},
+      {"seconds", "s", "lower", "time spent in the training section since the start of the run"},
+      {"memory", "bytes", "lower", "peak resident memory of the process"}};
+}
+
+TrainTotals train(const Model& model, Objective& objective, std::map<std::string, Stream> streams,
+                  const TrainOptions& options, uint64_t seed, const std::filesystem::path& state,
+                  const TrainHooks& hooks) {
+  const std::vector<std::string> names = objective.streams();
+  const std::unique_ptr<Optimizer> optimizer = make_optimizer(options, model.parameters());
+  TrainTotals totals = load_checkpoint(state, model, *optimizer);
+  for (const std::string& name : names) streams.at(name).seek(totals.steps * options.batch);
+  if (totals.steps > 0) say("{}: resumed after step {}", hooks.title, totals.steps);
+
+  for (;;) {
+    if (hooks.due(totals.steps)) hooks.evaluate(totals.steps);
+    if (totals.steps >= options.steps) break;
+
+    // ---- training section
+    // -------------------------------------------------------------------------------------------
+    const auto start = Clock::now();
+    Drawn drawn = draw(names, streams, options, model.device());
+    clear_gradients(model);
+    Step step(totals.steps, seed, model, std::move(drawn.batches));
+    const Scalars scalars = objective.add_gradients(step);
+    const double norm = clip_gradients(model, options.clip, totals.steps);
+    const double rate = learning_rate(options, totals.steps, options.steps);
+    optimizer->step(rate);
+    const double seconds = seconds_since(start);
+    // ---- everything below is diagnostics
+    // ----------------------------------------------------------------------------
+
+    totals.steps += 1, totals.rows += drawn.rows, totals.tokens += drawn.tokens, totals.seconds += seconds;
+    if (totals.steps % options.log_every == 0 || totals.steps == options.steps) {
+      TrainHooks::Numbers numbers;
+      std::string line;
+      for (const auto& [name, value] : scalars) {
+        numbers.emplace_back(name, value.item<double>());
+        line += fmt::format("{} {:.4g}  ", name, numbers.back().second);
+      }
+      const double speed = static_cast<double>(drawn.tokens) / seconds;
+      const double left = totals.seconds / static_cast<double>(totals.steps) *
+                          static_cast<double>(options.steps - totals.steps);
+      numbers.insert(numbers.end(), {{"gradient_norm", norm},
+                                     {"learning_rate", rate},
+                                     {"tokens_per_second", speed},
+                                     {"seconds", totals.seconds},
+                                     {"memory", static_cast<double>(peak_memory())}});
+      say("{}  step {}/{}  {}norm {:.3g}  {:.0f} tokens/s  {}  left {}", hooks.title, totals.steps,
+          options.steps, line, norm, speed, human_bytes(static_cast<double>(peak_memory())),
+          human_seconds(left));
+      show_progress(hooks.title, totals.steps, options.steps, "left " + human_seconds(left));
+      hooks.log(totals.steps, numbers);
+    }
+    if (options.save_every > 0 && totals.steps % options.save_every == 0 && totals.steps < options.steps) {
+      save_checkpoint(state, model, *optimizer, totals);
+    }
+  }
+  clear_progress();
+  clear_gradients(model);
+  return totals;
+}
+
+}  // namespace caltrop
