@@ -20,6 +20,19 @@ TEST(Json, DuplicateKeyIsRefused) {
   EXPECT_NO_THROW(parse_json(R"([{"a": 1}, {"a": 3}])", "x.json"));
 }
 
+TEST(Json, NumbersTooLargeAreRefused) {
+  EXPECT_USER_ERROR(parse_json("{\n  \"a\": 1e999\n}", "x.json"),
+                    "x.json: line 2, column 8: the number 1e999 is too large");
+}
+
+TEST(Json, DeepNestingIsRefused) {
+  const auto nested = [](size_t levels) { return std::string(levels, '[') + std::string(levels, ']'); };
+  EXPECT_NO_THROW(parse_json(nested(200), "x.json"));
+  EXPECT_USER_ERROR(parse_json(nested(300), "x.json"), "x.json: nested more than 200 levels deep");
+  EXPECT_USER_ERROR(parse_json(std::string(1'000'000, '['), "x.json"),
+                    "x.json: nested more than 200 levels deep");
+}
+
 TEST(Json, LinesCarryTheirNumber) {
   const test::ScratchFolder folder;
   const auto path = folder.write("rows.jsonl", "{\"a\": 1}\n\n{\"a\": 2}\n");
