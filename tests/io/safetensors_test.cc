@@ -190,6 +190,9 @@ TEST_F(BrokenSafetensors, HeaderText) {
   EXPECT_THAT(header_refusal("{\"x\":}"), ::testing::StartsWith("header: line 1, column 6: not valid JSON"));
   EXPECT_EQ(header_refusal(R"({"x":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"x":{}})"),
             "header: the key 'x' stands twice in one object");
+  EXPECT_EQ(entry_refusal(std::string(100'000, '[')), "header: nested more than 200 levels deep");
+  EXPECT_EQ(entry_refusal(R"({"dtype":"U8","shape":[1e999],"data_offsets":[0,4]})"),
+            "header: line 1, column 29: the number 1e999 is too large");
   EXPECT_EQ(entry_refusal("[]"), "tensor 'x': got a list, want an object with 'dtype'");
   EXPECT_EQ(entry_refusal("{}"), "tensor 'x': 'dtype' is missing");
   EXPECT_EQ(header_refusal(R"({"__metadata__":{"a":1}})", 0), "'__metadata__': 'a' is 1, want a string");
