@@ -43,10 +43,9 @@ std::string likely_cause(const MappedFile& file) {
   }
   if (head.starts_with("<")) return "; it is a web page, perhaps a download's error message";
   if (head.starts_with("PK\x03\x04") || head.starts_with("\x80\x02")) {
-    return "; it is a Python pickle (torch.save), which Caltrop never loads";
+    return "; it may be a Python pickle (torch.save), which Caltrop never loads";
   }
   if (head.starts_with("GGUF")) return "; it is a GGUF file";
-  if (head.size() > 8 && head[8] == '{') return "; it may be a safetensors file";
   return "";
 }
 

@@ -109,8 +109,7 @@ class BrokenGguf : public ::testing::Test {
 TEST_F(BrokenGguf, Head) {
   EXPECT_EQ(refusal(""), "not a GGUF file: it does not begin with 'GGUF'; it is empty");
   EXPECT_EQ(refusal("GGU"), "not a GGUF file: it does not begin with 'GGUF'");
-  EXPECT_EQ(refusal(test::safetensors_bytes("{}", 0)),
-            "not a GGUF file: it does not begin with 'GGUF'; it may be a safetensors file");
+  EXPECT_EQ(refusal(test::safetensors_bytes("{}", 0)), "not a GGUF file: it does not begin with 'GGUF'");
   EXPECT_EQ(refusal("GGUF\x03"),
             "at byte 4: the version has 4 bytes, but 1 are left in the file; an interrupted download?");
   builder_.version = 1;

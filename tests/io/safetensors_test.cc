@@ -182,7 +182,7 @@ TEST_F(BrokenSafetensors, AnotherKindOfFile) {
   EXPECT_THAT(refusal("<!DOCTYPE html><html></html>"),
               ::testing::EndsWith("; it is a web page, perhaps a download's error message"));
   EXPECT_THAT(refusal("PK\x03\x04 archive/data.pkl"),
-              ::testing::EndsWith("; it is a Python pickle (torch.save), which Caltrop never loads"));
+              ::testing::EndsWith("; it may be a Python pickle (torch.save), which Caltrop never loads"));
   EXPECT_THAT(refusal("GGUF\x03 and more"), ::testing::EndsWith("; it is a GGUF file"));
 }
 
