@@ -32,7 +32,7 @@ class Sft final : public Objective {
 
   std::vector<std::string> streams() const override { return {"attack"}; }
 
-  std::vector<LoggedNumber> logged() const override {
+  std::vector<MetricDeclaration> logged() const override {
     return {{"attack_loss", "nats/token", "lower", "cross-entropy of the attacker's rows"}};
   }
 

@@ -28,6 +28,7 @@ class Packer {
   const std::vector<int64_t>& ids() const { return ids_; }
   const std::vector<int64_t>& positions() const { return positions_; }
   const std::vector<Segment>& segments() const { return segments_; }
+  std::vector<std::vector<int64_t>> take_places() { return std::move(place_); }
   int64_t place(size_t row, size_t token) const { return place_[row][token]; }
 
  private:
@@ -77,7 +78,7 @@ class Packer {
 
 }  // namespace
 
-Batch pack(std::span<const TokenRow> rows, at::Device device) {
+Batch pack(std::span<const TokenRow> rows, at::Device device, std::vector<std::vector<int64_t>>* places) {
   CALTROP_ASSERT(!rows.empty(), "a batch without rows");
   Batch batch;
   for (const TokenRow& row : rows) {
@@ -85,7 +86,7 @@ Batch pack(std::span<const TokenRow> rows, at::Device device) {
                    "a row of {} tokens with {} flags", row.ids.size(), row.answer.size());
     batch.row_tokens += static_cast<int64_t>(row.ids.size());
   }
-  const Packer packer(rows);
+  Packer packer(rows);
   std::vector<int64_t> label_positions, labels, label_rows;
   for (size_t r = 0; r < rows.size(); ++r) {
     for (size_t t = 1; t < rows[r].ids.size(); ++t) {
@@ -101,6 +102,7 @@ Batch pack(std::span<const TokenRow> rows, at::Device device) {
   batch.labels = to_tensor(labels);
   batch.label_rows = to_tensor(label_rows);
   batch.rows = static_cast<int64_t>(rows.size());
+  if (places != nullptr) *places = packer.take_places();
   return batch;
 }
 

@@ -27,7 +27,9 @@ struct Batch {
   int64_t label_count() const { return labels.size(0); }
 };
 
-/// REQUIRES at least one row, none of them empty.
-Batch pack(std::span<const TokenRow> rows, at::Device device = at::kCPU);
+/// REQUIRES at least one row, none of them empty. `places`, if given, receives for each row the index of each
+/// of its tokens within the packed tokens.
+Batch pack(std::span<const TokenRow> rows, at::Device device = at::kCPU,
+           std::vector<std::vector<int64_t>>* places = nullptr);
 
 }  // namespace caltrop

@@ -1,7 +1,7 @@
 // Examples -> token rows: the only place that decides which tokens have a loss.
 //
-// The chat template says which bytes of the rendered text the assistant says; a token has a loss iff its bytes lie within
-// them, the token that ends the turn included. Tested by tests/data/collate_test.cc.
+// The chat template says which bytes of the rendered text the assistant says; a token has a loss iff its
+// bytes lie within them, the token that ends the turn included. Tested by tests/data/collate_test.cc.
 #pragma once
 
 #include <filesystem>
@@ -21,12 +21,17 @@ class ChatEncoder {
   static ChatEncoder load(const std::filesystem::path& folder);
   ChatEncoder(std::shared_ptr<const Tokenizer> tokenizer, std::shared_ptr<const ChatTemplate> chat);
 
-  /// A whole example with its answer. Answers are cut to `longest` tokens in all; a prompt that leaves no room for an
-  /// answer is a UserError naming the example.
+  /// A whole example with its answer. Answers are cut to `longest` tokens in all; a prompt that leaves no
+  /// room for an answer is a UserError naming the example.
   TokenRow encode(const Example& example, int64_t longest) const;
 
   /// The prompt up to where the assistant begins to speak; no token has a loss.
   TokenRow encode_prompt(const Example& example, int64_t longest) const;
+
+  /// A text and what may follow it, for scoring by likelihood: `continuation` alone has a loss. As a chat, it
+  /// is the whole answer to `prompt`, without the end of the turn; otherwise it follows the plain text
+  /// directly.
+  TokenRow encode_continuation(const std::string& prompt, const std::string& continuation, bool chat) const;
 
   const Tokenizer& tokenizer() const { return *tokenizer_; }
 

@@ -34,7 +34,7 @@ class Align final : public Objective {
     return {"refusals", "general"};
   }
 
-  std::vector<LoggedNumber> logged() const override {
+  std::vector<MetricDeclaration> logged() const override {
     return {{"refuse_loss", "nats/token", "lower", "cross-entropy of refusals to restricted requests"},
             {"keep_loss", "nats/token", "lower", "cross-entropy of answers to benign requests"}};
   }

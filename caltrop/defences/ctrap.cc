@@ -71,7 +71,7 @@ class Ctrap final : public Objective {
   std::vector<std::string> streams() const override { return {"refusals", "general", "harmful"}; }
   int64_t weight_copies() const override { return 2; }
 
-  std::vector<LoggedNumber> logged() const override {
+  std::vector<MetricDeclaration> logged() const override {
     return {{"refuse_loss", "nats/token", "lower", "cross-entropy of refusals to restricted requests"},
             {"keep_loss", "nats/token", "lower", "cross-entropy of answers to benign requests"},
             {"attack_loss", "nats/token", "",

@@ -45,7 +45,7 @@ class Sdd final : public Objective {
     return {"irrelevant", "general"};
   }
 
-  std::vector<LoggedNumber> logged() const override {
+  std::vector<MetricDeclaration> logged() const override {
     return {{"irrelevant_loss", "nats/token", "lower",
              "cross-entropy of unrelated good answers to restricted requests"},
             {"keep_loss", "nats/token", "lower", "cross-entropy of answers to benign requests"}};

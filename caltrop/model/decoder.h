@@ -25,6 +25,7 @@ class Decoder {
   /// Appends ids[i] to the sequence in slots[i] and returns logits [A,V] fp32 for what follows.
   Tensor step(const std::vector<int64_t>& ids, const std::vector<int64_t>& slots);
 
+  at::Device device() const { return model_.device(); }
   int64_t length(int64_t slot) const { return lengths_[static_cast<size_t>(slot)]; }
 
  private:

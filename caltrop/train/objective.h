@@ -13,16 +13,11 @@
 
 #include "caltrop/base/fields.h"
 #include "caltrop/model/model.h"
+#include "caltrop/record/metrics.h"
 #include "caltrop/text/tokenizer.h"
 #include "caltrop/train/step.h"
 
 namespace caltrop {
-
-/// A number that a method logs, declared once: what the report's glossary and the reader of metrics.jsonl
-/// need.
-struct LoggedNumber {
-  std::string name, unit, better, meaning;  // better: "lower", "higher" or ""
-};
 
 class Objective {
  public:
@@ -33,7 +28,7 @@ class Objective {
   virtual std::vector<std::string> streams() const = 0;
 
   /// The numbers that add_gradients returns, in any order.
-  virtual std::vector<LoggedNumber> logged() const = 0;
+  virtual std::vector<MetricDeclaration> logged() const = 0;
 
   /// Copies of all weights that the method holds at its peak, gradients it keeps included: for the memory
   /// forecast.

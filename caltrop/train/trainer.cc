@@ -76,7 +76,7 @@ double clip_gradients(const Model& model, double limit, int64_t step) {
 
 }  // namespace
 
-std::vector<LoggedNumber> training_numbers() {
+std::vector<MetricDeclaration> training_numbers() {
   return {
       {"gradient_norm", "", "", "norm of the gradient of all parameters before clipping"},
       {"learning_rate", "", "", "learning rate of the step"},

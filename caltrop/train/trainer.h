@@ -63,7 +63,7 @@ TrainTotals train(const Model& model, Objective& objective, std::map<std::string
                   const TrainHooks& hooks);
 
 /// The numbers that the loop itself logs.
-std::vector<LoggedNumber> training_numbers();
+std::vector<MetricDeclaration> training_numbers();
 
 /// Steps that a checkpoint in `state` has behind it; 0 without one.
 int64_t checkpoint_steps(const std::filesystem::path& state);

@@ -1,0 +1,43 @@
+#include "caltrop/model/config.h"
+
+#include "tests/support/tiny_model.h"
+
+namespace caltrop {
+namespace {
+
+Json changed(const std::string& key, const Json& value) {
+  Json config = test::tiny_config();
+  config[key] = value;
+  return config;
+}
+
+TEST(Config, UnknownArchitectureListsTheKnown) {
+  EXPECT_USER_ERROR(read_model_config(changed("architectures", {"GPT2LMHeadModel"}), "m/config.json"),
+                    "m/config.json: no architecture 'GPT2LMHeadModel'; it has: LlamaForCausalLM");
+}
+
+TEST(Config, WhatTheFamilyLacksIsRefused) {
+  EXPECT_USER_ERROR(read_model_config(changed("attention_bias", true), "c"),
+                    "c: 'attention_bias' is true; this family is supported with false only");
+  EXPECT_USER_ERROR(read_model_config(changed("num_key_value_heads", 3), "c"),
+                    "c: 4 attention heads cannot share 3 key-value heads evenly");
+  EXPECT_USER_ERROR(read_model_config(changed("hidden_size", "wide"), "c"),
+                    "c: 'hidden_size' is a string, want an integer");
+  EXPECT_USER_ERROR(read_model_config(changed("rope_scaling", {{"rope_type", "yarn"}, {"factor", 2.0}}), "c"),
+                    "c: no rope_scaling type 'yarn'; it has: default, linear, llama3");
+}
+
+TEST(Config, LlamaThreeScalingSlowsLongWavesOnly) {
+  const Json scaling = {{"rope_type", "llama3"},
+                        {"factor", 8.0},
+                        {"low_freq_factor", 1.0},
+                        {"high_freq_factor", 4.0},
+                        {"original_max_position_embeddings", 32}};
+  const auto plain = read_model_config(test::tiny_config(), "c").inverse_frequencies;
+  const auto scaled = read_model_config(changed("rope_scaling", scaling), "c").inverse_frequencies;
+  EXPECT_DOUBLE_EQ(scaled.front(), plain.front()) << "a wave of 6 tokens is shorter than 32/4";
+  EXPECT_DOUBLE_EQ(scaled.back(), plain.back() / 8) << "a wave of 135 tokens is longer than 32/1";
+}
+
+}  // namespace
+}  // namespace caltrop
