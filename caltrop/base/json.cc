@@ -1,6 +1,7 @@
 #include "caltrop/base/json.h"
 
-#include <set>
+#include <unordered_set>
+#include <vector>
 
 #include "caltrop/base/error.h"
 #include "caltrop/base/files.h"
@@ -9,7 +10,7 @@ namespace caltrop {
 namespace {
 
 // The library copies and prints by recursion, so that a hostile file could otherwise exhaust the stack.
-constexpr int kDeepest = 200;
+constexpr size_t kDeepest = 200;
 
 struct Place {
   int64_t line, column;
@@ -38,43 +39,102 @@ const char* kind_name(const Json& value) {
   return "null";
 }
 
-}  // namespace
+// Builds the value from the parser's events. The library's own builder looks through all keys of an object
+// for each new one, which takes 20 seconds for a vocabulary of 150,000 tokens, and keeps the last of two
+// equal keys in silence; two readers of such a file may then disagree about what it says.
+class Builder : public nlohmann::json_sax<Json> {
+ public:
+  Builder(std::string_view text, const std::string& source, int64_t first_line)
+      : text_(text), source_(source), first_line_(first_line) {}
 
-Json parse_json(std::string_view text, const std::string& source, int64_t first_line) {
-  // The library keeps the last of two equal keys in silence; two readers of such a file may then disagree
-  // about what it says. So keys are counted as they come.
-  std::vector<std::set<std::string>> keys;
-  std::string duplicate;
-  const auto watch = [&](int depth, Json::parse_event_t event, Json& parsed) {
-    using Event = Json::parse_event_t;
-    if (depth > kDeepest) throw UserError("{}: nested more than {} levels deep", source, kDeepest);
-    if (event == Event::object_start) keys.emplace_back();
-    if (event == Event::object_end) keys.pop_back();
-    if (event == Event::key && !keys.back().insert(parsed.get<std::string>()).second && duplicate.empty()) {
-      duplicate = parsed.get<std::string>();
-    }
+  Json result() {
+    if (!duplicate_.empty())
+      throw UserError("{}: the key '{}' stands twice in one object", source_, duplicate_);
+    return std::move(root_);
+  }
+
+  bool null() override { return add(nullptr); }
+  bool boolean(bool value) override { return add(value); }
+  bool number_integer(number_integer_t value) override { return add(value); }
+  bool number_unsigned(number_unsigned_t value) override { return add(value); }
+  bool number_float(number_float_t value, const string_t&) override { return add(value); }
+  bool string(string_t& value) override { return add(std::move(value)); }
+  bool binary(binary_t& value) override { return add(std::move(value)); }
+
+  bool start_object(size_t) override {
+    open(Json::object());
+    keys_.emplace_back();
     return true;
-  };
-  Json value;
-  try {
-    value = Json::parse(text.begin(), text.end(), watch);
-  } catch (const Json::parse_error& error) {
-    const auto [line, column] = place_of(text, error.byte > 0 ? error.byte - 1 : 0, first_line);
+  }
+  bool key(string_t& key) override {
+    if (!keys_.back().insert(key).second && duplicate_.empty()) duplicate_ = key;
+    key_ = std::move(key);
+    return true;
+  }
+  bool end_object() override {
+    keys_.pop_back();
+    open_.pop_back();
+    return true;
+  }
+  bool start_array(size_t) override {
+    open(Json::array());
+    return true;
+  }
+  bool end_array() override {
+    open_.pop_back();
+    return true;
+  }
+
+  bool parse_error(size_t byte, const std::string&, const Json::exception& error) override {
     std::string what = error.what();
+    if (dynamic_cast<const Json::out_of_range*>(&error) != nullptr) {  // "… number overflow parsing '1e999'"
+      const size_t begin = what.find('\'') + 1;
+      const std::string number = what.substr(begin, what.rfind('\'') - begin);
+      const auto [line, column] = place_of(text_, text_.find(number), first_line_);
+      throw UserError("{}: line {}, column {}: the number {} is too large", source_, line, column, number);
+    }
+    const auto [line, column] = place_of(text_, byte > 0 ? byte - 1 : 0, first_line_);
     if (const size_t at = what.rfind(": "); at != std::string::npos) {
       const size_t reason = what.find("; ");
       what = reason == std::string::npos ? what.substr(at + 2) : what.substr(reason + 2);
     }
-    throw UserError("{}: line {}, column {}: not valid JSON ({})", source, line, column, what);
-  } catch (const Json::out_of_range& error) {  // "… number overflow parsing '1e999'"
-    const std::string what = error.what();
-    const size_t begin = what.find('\'') + 1;
-    const std::string number = what.substr(begin, what.rfind('\'') - begin);
-    const auto [line, column] = place_of(text, text.find(number), first_line);
-    throw UserError("{}: line {}, column {}: the number {} is too large", source, line, column, number);
+    throw UserError("{}: line {}, column {}: not valid JSON ({})", source_, line, column, what);
   }
-  if (!duplicate.empty()) throw UserError("{}: the key '{}' stands twice in one object", source, duplicate);
-  return value;
+
+ private:
+  bool add(Json value) {
+    place(std::move(value));
+    return true;
+  }
+
+  void open(Json value) {
+    if (open_.size() == kDeepest) throw UserError("{}: nested more than {} levels deep", source_, kDeepest);
+    open_.push_back(place(std::move(value)));
+  }
+
+  // Puts a value where the next one goes. A pointer to it is good until its parent gets another value.
+  Json* place(Json value) {
+    if (open_.empty()) return &(root_ = std::move(value));
+    Json& parent = *open_.back();
+    if (parent.is_array()) return &parent.get_ref<Json::array_t&>().emplace_back(std::move(value));
+    return &parent.get_ref<Json::object_t&>().emplace_back(std::move(key_), std::move(value)).second;
+  }
+
+  std::string_view text_;
+  const std::string& source_;
+  int64_t first_line_;
+  Json root_;
+  std::vector<Json*> open_;                            // the lists and objects around the next value
+  std::vector<std::unordered_set<std::string>> keys_;  // of the objects among them
+  std::string key_, duplicate_;
+};
+
+}  // namespace
+
+Json parse_json(std::string_view text, const std::string& source, int64_t first_line) {
+  Builder builder(text, source, first_line);
+  Json::sax_parse(text.begin(), text.end(), &builder);
+  return builder.result();
 }
 
 Json read_json(const std::filesystem::path& path) { return parse_json(read_file(path), path.string()); }
