@@ -10,8 +10,8 @@
 //     }
 //   };
 //
-// Members are double, int64_t, bool, std::string (any text, or one of some choices), or vectors of double,
-// int64_t or string. Tested by tests/base/fields_test.cc.
+// Members are double, int64_t, bool, std::string (any text, or one of some choices), vectors of double,
+// int64_t or string, or Json: an object whose keys are not ours to name. Tested by tests/base/fields_test.cc.
 #pragma once
 
 #include <cmath>
@@ -49,7 +49,7 @@ Field<O, T> field(const char* name, T O::* member, double low, double high, cons
   return {name, member, low, high, {}, help};
 }
 
-/// Text, a list of texts, or true|false.
+/// Text, a list of texts, true|false, or an object.
 template <typename O, typename T>
 Field<O, T> field(const char* name, T O::* member, const char* help) {
   return {name, member, -std::numeric_limits<double>::infinity(), std::numeric_limits<double>::infinity(),
@@ -76,6 +76,7 @@ std::string type_name(const std::vector<std::string>& choices) {
   if constexpr (std::is_same_v<T, double>) return "number";
   if constexpr (std::is_same_v<T, int64_t>) return "integer";
   if constexpr (std::is_same_v<T, bool>) return "true|false";
+  if constexpr (std::is_same_v<T, Json>) return "object";
   if (!choices.empty()) return join(choices, "|");
   return "text";
 }
@@ -97,6 +98,8 @@ bool read_value(T& out, const Json& given) {
     if (!given.is_number_integer()) return false;
   } else if constexpr (std::is_same_v<T, bool>) {
     if (!given.is_boolean()) return false;
+  } else if constexpr (std::is_same_v<T, Json>) {
+    if (!given.is_object()) return false;
   } else {
     if (!given.is_string()) return false;
   }
