@@ -1,0 +1,47 @@
+// What became of each model, in words that a person outside the project understands. The words are chosen
+// here from the rows of the proof and nothing else; a trap that failed, that fires on benign training, or
+// that ruined the model before anybody attacked it is called just that. Tested by
+// tests/report/verdict_test.cc.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "caltrop/report/load.h"
+
+namespace caltrop {
+
+/// For whom an outcome is good news: colours and the order of sentences follow it.
+enum class Tone { kGood, kMixed, kBad, kUnknown };
+
+/// Collapse is what a trap is for under harmful training, and a broken model under benign training.
+Tone tone_of(const std::string& arm, const std::string& outcome);
+
+struct ModelVerdict {
+  std::string model;
+  Tone tone = Tone::kUnknown;
+  std::string headline;            // one sentence
+  std::vector<std::string> notes;  // what must be known beside it
+};
+
+/// One verdict a model, in the order of the proof.
+std::vector<ModelVerdict> judge_models(const Proof& proof);
+
+struct Gap {
+  double mean = 0, standard_error = 0;  // in shares of ability; over the seeds
+};
+
+/// The conditionality gap of a harmful row; none for a benign one or without a twin.
+std::optional<Gap> gap_of(const Proof& proof, const Row& row);
+
+/// What limits the whole proof: failed cells, few seeds, an attack that does not work. Empty if nothing does.
+std::vector<std::string> caveats(const Proof& proof);
+
+/// The verdict for a terminal: a table, a sentence for each model, the caveats.
+std::string terminal_verdict(const Proof& proof);
+
+/// "✕ usable harm": the mark makes it readable without colour. "no result" for "".
+std::string marked_outcome(const std::string& outcome);
+
+}  // namespace caltrop
