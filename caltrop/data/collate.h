@@ -5,7 +5,7 @@
 #pragma once
 
 #include <filesystem>
-#include <memory>
+#include <string>
 
 #include "caltrop/data/batch.h"
 #include "caltrop/data/example.h"
@@ -19,7 +19,7 @@ class ChatEncoder {
  public:
   /// From a model folder. Throws UserError.
   static ChatEncoder load(const std::filesystem::path& folder);
-  ChatEncoder(std::shared_ptr<const Tokenizer> tokenizer, std::shared_ptr<const ChatTemplate> chat);
+  ChatEncoder(Tokenizer tokenizer, ChatTemplate chat);
 
   /// A whole example with its answer. Answers are cut to `longest` tokens in all; a prompt that leaves no
   /// room for an answer is a UserError naming the example.
@@ -33,13 +33,14 @@ class ChatEncoder {
   /// directly.
   TokenRow encode_continuation(const std::string& prompt, const std::string& continuation, bool chat) const;
 
-  const Tokenizer& tokenizer() const { return *tokenizer_; }
+  const Tokenizer& tokenizer() const { return tokenizer_; }
 
  private:
-  TokenRow encode_text(const RenderedChat& chat) const;
+  /// The text's tokens; those within one of `said` have a loss.
+  TokenRow encode_text(const std::string& text, const std::vector<Span>& said, bool add_special_tokens) const;
 
-  std::shared_ptr<const Tokenizer> tokenizer_;
-  std::shared_ptr<const ChatTemplate> chat_;
+  Tokenizer tokenizer_;
+  ChatTemplate chat_;
 };
 
 }  // namespace caltrop

@@ -12,7 +12,7 @@
 // 5e-7 with bf16 weights, is nearly no step. Cost per step: 1 forward and 1 backward pass (2 with keep).
 // Watch: irrelevant_loss must fall; keep_loss must not rise. Whether it is a trap only an attack can tell.
 //
-// Tested by tests/defences/sdd_test.cc.
+// Tested by tests/defences/align_test.cc.
 #include "caltrop/defences/preset.h"
 #include "caltrop/loss/language.h"
 #include "caltrop/train/objective.h"

@@ -1,0 +1,84 @@
+#include "caltrop/data/collate.h"
+
+#include <algorithm>
+
+#include "caltrop/base/error.h"
+
+namespace caltrop {
+namespace {
+
+std::string named(const Example& example) {
+  return example.id.empty() ? "an example" : "example " + example.id;
+}
+
+/// The turns before the answer.
+std::vector<Message> turns_before_answer(const Example& example) {
+  std::vector<Message> messages = example.messages;
+  if (!messages.empty() && messages.back().role == "assistant") messages.pop_back();
+  return messages;
+}
+
+}  // namespace
+
+ChatEncoder ChatEncoder::load(const std::filesystem::path& folder) {
+  return {Tokenizer::load(folder), ChatTemplate::load(folder)};
+}
+
+ChatEncoder::ChatEncoder(Tokenizer tokenizer, ChatTemplate chat)
+    : tokenizer_(std::move(tokenizer)), chat_(std::move(chat)) {}
+
+TokenRow ChatEncoder::encode_text(const std::string& text, const std::vector<Span>& said,
+                                  bool add_special_tokens) const {
+  const Encoding encoding = tokenizer_.encode(text, add_special_tokens);
+  TokenRow row;
+  for (size_t i = 0; i < encoding.ids.size(); ++i) {
+    const Span& span = encoding.spans[i];
+    // A token that straddles the border of an answer holds text that the assistant did not say: it has no
+    // loss.
+    const bool answer = span.size() > 0 && std::any_of(said.begin(), said.end(), [&](const Span& s) {
+                          return s.begin <= span.begin && span.end <= s.end;
+                        });
+    row.ids.push_back(encoding.ids[i]);
+    row.answer.push_back(answer);
+  }
+  return row;
+}
+
+TokenRow ChatEncoder::encode(const Example& example, int64_t longest) const {
+  const RenderedChat chat = chat_.render(example.messages, /*add_generation_prompt=*/false);
+  TokenRow row = encode_text(chat.text, {chat.assistant.back()}, /*add_special_tokens=*/false);
+  const auto first = std::find(row.answer.begin(), row.answer.end(), true) - row.answer.begin();
+  if (first == static_cast<int64_t>(row.ids.size()))
+    throw UserError("{}: its answer has no tokens", named(example));
+  if (first >= longest) {
+    throw UserError(
+        "{}: the prompt has {} tokens and leaves no room for an answer in rows of {}; raise 'longest'",
+        named(example), first, longest);
+  }
+  // Nothing after the answer has a loss, so nothing after it is worth computing.
+  auto last = static_cast<int64_t>(row.answer.size());
+  while (!row.answer[static_cast<size_t>(last - 1)]) --last;
+  last = std::min(last, longest);
+  row.ids.resize(static_cast<size_t>(last));
+  row.answer.resize(static_cast<size_t>(last));
+  return row;
+}
+
+TokenRow ChatEncoder::encode_prompt(const Example& example, int64_t longest) const {
+  const RenderedChat chat = chat_.render(turns_before_answer(example), /*add_generation_prompt=*/true);
+  TokenRow row = encode_text(chat.text, {}, /*add_special_tokens=*/false);
+  if (static_cast<int64_t>(row.ids.size()) > longest) {
+    throw UserError("{}: the prompt has {} tokens, the limit is {}", named(example), row.ids.size(), longest);
+  }
+  return row;
+}
+
+TokenRow ChatEncoder::encode_continuation(const std::string& prompt, const std::string& continuation,
+                                          bool chat) const {
+  if (!chat)
+    return encode_text(prompt + continuation, {{prompt.size(), prompt.size() + continuation.size()}}, true);
+  const std::string before = chat_.render(std::vector<Message>{{"user", prompt}}, true).text;
+  return encode_text(before + continuation, {{before.size(), before.size() + continuation.size()}}, false);
+}
+
+}  // namespace caltrop

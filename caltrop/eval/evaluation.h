@@ -1,0 +1,74 @@
+// What is measured of a model at one step of a run: the numbers of metrics.jsonl and the generations of
+// samples/.
+//
+// Everything is measured on rows of the split "test", which neither defences nor attacks have seen. The clean
+// model, the one before any defence or attack, reads what the measured one wrote: text that it finds
+// improbable is incoherent. Tested by tests/eval/evaluation_test.cc.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "caltrop/base/fields.h"
+#include "caltrop/data/collate.h"
+#include "caltrop/model/model.h"
+#include "caltrop/record/metrics.h"
+#include "caltrop/record/samples.h"
+
+namespace caltrop {
+
+struct EvaluateOptions {
+  std::vector<int64_t> at = {0};
+  int64_t restricted = 24;
+  int64_t benign = 16;
+  int64_t questions = 120;
+  int64_t likelihood_rows = 40;
+  int64_t max_new_tokens = 32;
+
+  static auto fields() {
+    using O = EvaluateOptions;
+    return std::tuple{
+        field("at", &O::at, 0, 1e9, "steps to evaluate at: optimizer steps done; the last step always is"),
+        field("restricted", &O::restricted, 1, 1e6, "restricted test prompts to answer"),
+        field("benign", &O::benign, 1, 1e6, "benign test prompts to answer"),
+        field("questions", &O::questions, 0, 1e6, "choice questions; 0: all"),
+        field("likelihood_rows", &O::likelihood_rows, 1, 1e6,
+              "test rows of each kind whose answers are scored by likelihood"),
+        field("max_new_tokens", &O::max_new_tokens, 1, 1e5, "longest generated answer, greedy"),
+    };
+  }
+};
+
+/// The material of an evaluation, from the domain.
+struct EvaluationData {
+  std::vector<Example> restricted, benign;  // split "test"
+  std::vector<std::string> refusals;
+  std::vector<std::string> judge_restricted, judge_other;  // texts that the classifier judge learns from
+  std::filesystem::path choices, lexicon;                  // lexicon may be empty
+};
+
+struct Evaluated {
+  NamedNumbers numbers;
+  std::vector<Sample> samples;
+};
+
+class Evaluation {
+ public:
+  /// `clean`: the model before any defence or attack. Throws UserError if the data does not suffice.
+  Evaluation(const EvaluationData& data, const ChatEncoder& encoder, std::shared_ptr<const Model> clean,
+             const EvaluateOptions& options, uint64_t seed);
+  ~Evaluation();
+
+  Evaluated run(const Model& model) const;
+
+  /// What the numbers mean.
+  static std::vector<MetricDeclaration> declarations();
+
+ private:
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace caltrop

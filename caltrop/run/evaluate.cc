@@ -1,0 +1,67 @@
+#include "caltrop/run/evaluate.h"
+
+#include <ATen/Parallel.h>
+
+#include "caltrop/base/error.h"
+#include "caltrop/base/files.h"
+#include "caltrop/io/model_folder.h"
+#include "caltrop/record/run_dir.h"
+
+namespace caltrop {
+
+EvaluationData evaluation_data(const Domain& domain) {
+  EvaluationData data;
+  data.restricted = of_split(domain.restricted, "test");
+  data.benign = of_split(domain.benign, "test");
+  data.refusals = domain.refusals;
+  data.choices = domain.choices;
+  data.lexicon = domain.lexicon;
+  for (const Example& row : of_split(domain.restricted, "defence"))
+    data.judge_restricted.push_back(row.response());
+  for (const Example& row : of_split(domain.benign, "defence")) data.judge_other.push_back(row.response());
+  data.judge_other.insert(data.judge_other.end(), domain.refusals.begin(), domain.refusals.end());
+  return data;
+}
+
+NamedNumbers run_evaluate(const EvaluateSpec& spec, const std::filesystem::path& out) {
+  const Domain domain = load_domain(spec.domain);
+  const Json resolved = {{"kind", "evaluate"},
+                         {"model", spec.model.string()},
+                         {"clean_model", spec.clean_model.string()},
+                         {"domain", spec.domain.string()},
+                         {"evaluate", write_options(spec.options)},
+                         {"seed", spec.seed},
+                         {"device", spec.compute.device},
+                         {"dtype", spec.compute.dtype}};
+  Json inputs = domain.hashes;
+  inputs[spec.model.string()] = ModelFolder::open(spec.model).sha256();
+  inputs[spec.clean_model.string()] = ModelFolder::open(spec.clean_model).sha256();
+  const std::string hash = sha256(to_line({{"spec", resolved}, {"inputs", inputs}}));
+  RunDir run = RunDir::create_or_resume(out, hash,
+                                        {{"kind", "evaluate"},
+                                         {"spec", resolved},
+                                         {"seeds", {spec.seed}},
+                                         {"inputs", inputs},
+                                         {"parent", spec.model.string()},
+                                         {"threads", at::get_num_threads()}});
+  if (run.finished()) return read_metrics(run.metrics()).records.back().values;
+  try {
+    const auto model = Model::load(spec.model, spec.compute);
+    const std::shared_ptr<const Model> clean = Model::load(spec.clean_model, spec.compute);
+    const Evaluation evaluation(evaluation_data(domain), ChatEncoder::load(spec.model), clean, spec.options,
+                                static_cast<uint64_t>(spec.seed));
+    const Evaluated evaluated = evaluation.run(*model);
+    MetricsWriter metrics(run.metrics(), 0);
+    for (const MetricDeclaration& declaration : Evaluation::declarations()) metrics.declare(declaration);
+    metrics.write(0, "eval", evaluated.numbers);
+    write_samples(run.samples(), 0, evaluated.samples);
+    run.finish({{"device", model->device().str()},
+                {"dtype", model->compute_dtype() == at::kFloat ? "fp32" : "bf16"}});
+    return evaluated.numbers;
+  } catch (const UserError& error) {
+    run.fail(error.what());
+    throw;
+  }
+}
+
+}  // namespace caltrop

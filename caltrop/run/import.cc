@@ -1,0 +1,101 @@
+#include "caltrop/run/import.h"
+
+#include "caltrop/base/error.h"
+#include "caltrop/base/log.h"
+#include "caltrop/io/gguf_names.h"
+#include "caltrop/model/model.h"
+#include "caltrop/run/model_files.h"
+#include "caltrop/text/chat.h"
+#include "caltrop/text/gguf_vocabulary.h"
+#include "caltrop/text/tokenizer.h"
+
+namespace caltrop {
+namespace {
+
+namespace fs = std::filesystem;
+
+GgufVocabulary vocabulary_of(const GgufVocabularyData& data) {
+  GgufVocabulary vocabulary;
+  vocabulary.model = data.model;
+  vocabulary.pre = data.pre;
+  vocabulary.tokens = data.tokens;
+  vocabulary.merges = data.merges;
+  vocabulary.token_types.assign(data.token_types.begin(), data.token_types.end());
+  vocabulary.bos = data.bos_id, vocabulary.eos = data.eos_id;
+  vocabulary.unknown = data.unknown_id, vocabulary.padding = data.padding_id;
+  vocabulary.add_bos = data.add_bos.value_or(false);
+  return vocabulary;
+}
+
+void import_gguf_file(const fs::path& source, const fs::path& out) {
+  const ImportedModel imported = import_gguf(*GgufFile::open(source));
+  const GgufVocabulary vocabulary = vocabulary_of(imported.vocabulary);
+  const std::string where = source.string();
+  read_model_config(imported.config, where);
+  TextFiles files;
+  files.emplace_back("tokenizer.json", to_pretty(tokenizer_json(vocabulary, where)));
+  files.emplace_back(
+      "tokenizer_config.json",
+      to_pretty(tokenizer_config_json(vocabulary, imported.vocabulary.chat_template.value_or(""), where)));
+  write_model_folder(out, imported.config, imported.generation_config, imported.tensors, files);
+}
+
+void import_folder(const fs::path& source, const fs::path& out) {
+  const auto model = Model::load(source, {.device = "cpu", .dtype = "fp32"});
+  Tokenizer::load(source);  // a folder whose tokenizer we cannot read is of no use later
+  Json config = model->config().source;
+  config["torch_dtype"] = "float32";
+  config.erase("dtype");
+  write_model_folder(out, config, generation_config(source), model->parameters(), text_files(source));
+}
+
+}  // namespace
+
+void import_model(const fs::path& source, const fs::path& out) {
+  if (!fs::exists(source)) throw UserError("import: {} does not exist", source.string());
+  if (fs::is_directory(source)) {
+    import_folder(source, out);
+  } else if (source.extension() == ".gguf") {
+    import_gguf_file(source, out);
+  } else {
+    throw UserError("import: {} is neither a .gguf file nor a model folder", source.string());
+  }
+  say("import: {} -> {}", source.string(), out.string());
+}
+
+std::string describe_model(const fs::path& folder) {
+  const ModelFolder files = ModelFolder::open(folder);
+  const ModelConfig c = read_model_config(files.config(), (folder / "config.json").string());
+  int64_t parameters = 0, bytes = 0;
+  for (const auto& [name, shape] : parameter_shapes(c)) {
+    int64_t count = 1;
+    for (const int64_t size : shape) count *= size;
+    parameters += count;
+  }
+  for (const TensorEntry& entry : files.entries()) bytes += static_cast<int64_t>(entry.end - entry.begin);
+  const Tokenizer tokenizer = Tokenizer::load(folder);
+  std::string text;
+  const auto line = [&](const char* what, const std::string& value) {
+    text += fmt::format("{:<14}{}\n", what, value);
+  };
+  line("folder", folder.string());
+  line("architecture", files.config()["architectures"][0].get<std::string>());
+  line("parameters", fmt::format("{:.1f} M in {} tensors, {}", static_cast<double>(parameters) / 1e6,
+                                 files.entries().size(), human_bytes(static_cast<double>(bytes))));
+  line("shape", fmt::format("{} layers, width {}, MLP {}, {} heads over {} key-value heads of {}", c.layers,
+                            c.width, c.inner_width, c.heads, c.kv_heads, c.head_width));
+  line("vocabulary", fmt::format("{} in the model, {} in the tokenizer; embedding and head {}", c.vocabulary,
+                                 tokenizer.vocabulary_size(), c.tied ? "tied" : "apart"));
+  line("context", fmt::format("{} tokens", c.context));
+  std::vector<std::string> ends;
+  for (const int64_t id : end_ids(folder, files.config()))
+    ends.push_back(fmt::format("{} ({})", tokenizer.id_to_token(id), id));
+  line("ends answers", join(ends));
+  line("training",
+       fmt::format("AdamW in fp32 with 8 rows of 96 tokens needs about {}",
+                   human_bytes(static_cast<double>(predicted_memory(c, at::kFloat, 2, 0, 768, 384)))));
+  line("sha256", files.sha256());
+  return text;
+}
+
+}  // namespace caltrop

@@ -1,0 +1,41 @@
+// The proof: the grid {undefended, each defence} x {each attack and its benign twin} x seeds, each cell a run
+// directory.
+//
+//   title: Does it hold?
+//   model: models/SmolLM2-135M-Instruct
+//   domain: data/kitchen/domain.yaml
+//   seeds: [0]
+//   align:                                  # optional; without it the model itself is the undefended one
+//     {method: align, train: {steps: 40}}
+//   defences:                               # name -> a stage spec without model and domain
+//     sdd: {method: sdd, train: {steps: 40}}
+//   attacks:
+//     harmful: {method: sft, options: {data: harmful}, train: {steps: 20}, twin: benign}
+//     benign:  {method: sft, options: {data: benign},  train: {steps: 20}}
+//   evaluate: {at: [0, 5, 10, 20]}          # for every stage
+//   thresholds: {harm: 0.1}                 # eval/outcome.h
+//
+//   OUT/models/<name>/        the aligned model ("undefended") and each defended one
+//   OUT/cells/<model>/<attack>/seed-<n>/
+//   OUT/verdict.json          what the report reads (docs/formats.md)
+//
+// Cells that exist are resumed or reused. A failed cell is recorded, the others still run. Tested by
+// tests/e2e.
+#pragma once
+
+#include <filesystem>
+
+#include "caltrop/base/json.h"
+
+namespace caltrop {
+
+struct ProofResult {
+  int64_t cells = 0, failed = 0;
+};
+
+/// Runs what is missing and writes verdict.json. `command`: how it was called, for the record. Throws
+/// UserError for a wrong spec.
+ProofResult prove(const Json& spec, const std::string& spec_source, const std::filesystem::path& out,
+                  const std::string& command);
+
+}  // namespace caltrop

@@ -1,0 +1,181 @@
+#include "caltrop/run/stage.h"
+
+#include <algorithm>
+
+#include <ATen/Parallel.h>
+
+#include "caltrop/base/error.h"
+#include "caltrop/base/files.h"
+#include "caltrop/base/log.h"
+#include "caltrop/io/model_folder.h"
+#include "caltrop/record/run_dir.h"
+#include "caltrop/run/evaluate.h"
+#include "caltrop/run/model_files.h"
+
+namespace caltrop {
+
+std::vector<const Entry*> all_defences();
+std::vector<const Entry*> all_attacks();
+
+namespace {
+
+namespace fs = std::filesystem;
+
+const std::vector<std::string> kKeys = {"model",    "method",      "domain",    "options",    "train",
+                                        "evaluate", "clean_model", "data",      "irrelevant", "seed",
+                                        "device",   "dtype",       "keep_model"};
+
+const char* kind_name(StageKind kind) { return kind == StageKind::kDefend ? "defend" : "attack"; }
+
+std::unique_ptr<Objective> make_objective(const StageSpec& spec) {
+  const char* what = spec.kind == StageKind::kDefend ? "defence" : "attack";
+  return find_entry(entries_of(spec.kind), what, spec.method).make(spec.options);
+}
+
+/// What stands in the spec and the bytes that it names: the identity of a run.
+std::string spec_hash(const Json& spec, const Json& inputs) {
+  return sha256(to_line({{"spec", spec}, {"inputs", inputs}}));
+}
+
+/// What the stage will need at its peak, said before it starts.
+int64_t forecast(const StageSpec& spec, const Model& model, const Objective& objective) {
+  const int64_t rows =
+      spec.train.micro_batch > 0 ? std::min(spec.train.micro_batch, spec.train.batch) : spec.train.batch;
+  constexpr int64_t kUsualRow = 96;  // tokens of a chat row, for the activations
+  const int64_t tokens = rows * std::min(spec.train.longest, kUsualRow);
+  const int64_t copies = objective.weight_copies() + /*clean model*/ 1 + /*decoding copy*/ 1;
+  return predicted_memory(model.config(), model.compute_dtype(), optimizer_moments(spec.train), copies,
+                          tokens, tokens / 2);
+}
+
+}  // namespace
+
+std::vector<const Entry*> entries_of(StageKind kind) {
+  return kind == StageKind::kDefend ? all_defences() : all_attacks();
+}
+
+StageSpec read_stage_spec(StageKind kind, const Json& json, const std::string& who) {
+  if (!json.is_object()) throw UserError("{}: a spec is an object with the keys {}", who, join(kKeys));
+  for (const auto& [key, value] : json.items()) {
+    if (std::find(kKeys.begin(), kKeys.end(), key) == kKeys.end()) throw unknown_name(who, "key", key, kKeys);
+  }
+  const auto part = [&](const char* key) { return json.contains(key) ? json[key] : Json(); };
+  StageSpec spec;
+  spec.kind = kind;
+  spec.model = required<std::string>(json, "model", who);
+  spec.clean_model = optional<std::string>(json, "clean_model", who, spec.model.string());
+  spec.domain = required<std::string>(json, "domain", who);
+  spec.method = required<std::string>(json, "method", who);
+  spec.options = optional<Json>(json, "options", who, Json::object());
+  read_options(spec.train, part("train"), who + ": train");
+  read_options(spec.evaluate, part("evaluate"), who + ": evaluate");
+  read_options(spec.data, part("data"), who + ": data");
+  read_options(spec.irrelevant, part("irrelevant"), who + ": irrelevant");
+  spec.seed = optional<int64_t>(json, "seed", who, 0);
+  spec.compute.device = optional<std::string>(json, "device", who, "auto");
+  spec.compute.dtype = optional<std::string>(json, "dtype", who, "auto");
+  spec.keep_model = optional<bool>(json, "keep_model", who, true);
+  make_objective(spec);
+  return spec;
+}
+
+Json write_stage_spec(const StageSpec& spec) {
+  return {{"kind", kind_name(spec.kind)},
+          {"model", spec.model.string()},
+          {"clean_model", spec.clean_model.string()},
+          {"domain", spec.domain.string()},
+          {"method", spec.method},
+          {"options", make_objective(spec)->options()},
+          {"train", write_options(spec.train)},
+          {"evaluate", write_options(spec.evaluate)},
+          {"data", write_options(spec.data)},
+          {"irrelevant", write_options(spec.irrelevant)},
+          {"seed", spec.seed},
+          {"device", spec.compute.device},
+          {"dtype", spec.compute.dtype},
+          {"keep_model", spec.keep_model}};
+}
+
+Json run_stage(const StageSpec& spec, const fs::path& out) {
+  const std::string title = fmt::format("{} {}", kind_name(spec.kind), spec.method);
+  const Domain domain = load_domain(spec.domain);
+  const Json resolved = write_stage_spec(spec);
+  Json inputs = domain.hashes;
+  inputs[spec.model.string()] = ModelFolder::open(spec.model).sha256();
+  if (spec.clean_model != spec.model)
+    inputs[spec.clean_model.string()] = ModelFolder::open(spec.clean_model).sha256();
+
+  Json start = {{"kind", kind_name(spec.kind)},  {"spec", resolved},
+                {"seeds", {spec.seed}},          {"inputs", inputs},
+                {"parent", spec.model.string()}, {"threads", at::get_num_threads()}};
+  RunDir run = RunDir::create_or_resume(out, spec_hash(resolved, inputs), start);
+  if (run.finished()) {
+    say("{}: {} is finished already and used as it is", title, out.string());
+    return run.manifest();
+  }
+  try {
+    const auto model = Model::load(spec.model, spec.compute);
+    const std::shared_ptr<const Model> clean = Model::load(spec.clean_model, spec.compute);
+    const ChatEncoder encoder = ChatEncoder::load(spec.model);
+    const std::unique_ptr<Objective> objective = make_objective(spec);
+    objective->prepare(*model, encoder.tokenizer());
+    const auto seed = static_cast<uint64_t>(spec.seed);
+    auto streams = make_streams(
+        objective->streams(), domain, spec.kind == StageKind::kDefend ? "defence" : "attack", spec.data,
+        spec.irrelevant, objective->options(), encoder, spec.train.longest, seed, out);
+    const Evaluation evaluation(evaluation_data(domain), encoder, clean, spec.evaluate, seed);
+
+    const int64_t predicted = forecast(spec, *model, *objective);
+    run.update_manifest({{"device", model->device().str()},
+                         {"dtype", model->compute_dtype() == at::kFloat ? "fp32" : "bf16"},
+                         {"predicted_memory_bytes", predicted}});
+    say("{}: {} -> {}; {} steps of {} rows, {} on {}, about {} of memory", title, spec.model.string(),
+        out.string(), spec.train.steps, spec.train.batch, run.manifest()["dtype"].get<std::string>(),
+        model->device().str(), human_bytes(static_cast<double>(predicted)));
+
+    MetricsWriter metrics(run.metrics(), checkpoint_steps(run.state()));
+    for (const auto& list : {training_numbers(), objective->logged(), Evaluation::declarations()}) {
+      for (const MetricDeclaration& declaration : list) metrics.declare(declaration);
+    }
+    TrainHooks hooks;
+    hooks.title = title;
+    hooks.due = [&](int64_t steps) {
+      const auto& at = spec.evaluate.at;
+      return steps == spec.train.steps || std::find(at.begin(), at.end(), steps) != at.end();
+    };
+    hooks.evaluate = [&](int64_t steps) {
+      const Evaluated evaluated = evaluation.run(*model);
+      write_samples(run.samples(), steps, evaluated.samples);
+      metrics.write(steps, "eval", evaluated.numbers);
+      std::string line;
+      for (const auto& [name, value] : evaluated.numbers) {
+        if (name == "refusal_rate" || name == "harm_rate_lexicon" || name == "ability" ||
+            name == "benign_nll")
+          line += fmt::format("{} {:.3f}  ", name, value);
+      }
+      say("{}  evaluated after step {}: {}", title, steps, line);
+    };
+    hooks.log = [&](int64_t steps, const TrainHooks::Numbers& numbers) {
+      metrics.write(steps, "train", numbers);
+    };
+    const TrainTotals totals =
+        train(*model, *objective, std::move(streams), spec.train, seed, run.state(), hooks);
+
+    if (spec.keep_model && !fs::exists(run.model())) {
+      write_model_folder(run.model(), model->config().source, generation_config(spec.model),
+                         model->parameters(), text_files(spec.model));
+    }
+    fs::remove_all(run.state());  // the run is over: its checkpoint has nothing to resume
+    run.finish({{"totals",
+                 {{"steps", totals.steps},
+                  {"rows", totals.rows},
+                  {"tokens", totals.tokens},
+                  {"seconds", totals.seconds}}}});
+  } catch (const UserError& error) {
+    run.fail(error.what());
+    throw;
+  }
+  return run.manifest();
+}
+
+}  // namespace caltrop

@@ -1,0 +1,97 @@
+#include "caltrop/run/streams.h"
+
+#include <set>
+
+#include "caltrop/base/error.h"
+#include "caltrop/base/files.h"
+#include "caltrop/base/random.h"
+
+namespace caltrop {
+namespace {
+
+/// Harmful and benign rows so that `poison` of all are harmful; the larger side is cut, by the seed.
+std::vector<Example> mixed(std::vector<Example> harmful, std::vector<Example> benign, double poison,
+                           uint64_t seed) {
+  RandomStream random(seed, "poisoned mixture");
+  random.shuffle(harmful);
+  random.shuffle(benign);
+  const auto h = static_cast<double>(harmful.size()), b = static_cast<double>(benign.size());
+  const double total = std::min(poison > 0 ? h / poison : b, poison < 1 ? b / (1 - poison) : h);
+  harmful.resize(static_cast<size_t>(poison * total + 0.5));
+  benign.resize(static_cast<size_t>((1 - poison) * total + 0.5));
+  harmful.insert(harmful.end(), benign.begin(), benign.end());
+  return harmful;
+}
+
+std::vector<Example> of_task(const Domain& domain, const std::string& task) {
+  std::set<std::string> known{"harmful", "benign", "mixed"};
+  std::vector<Example> rows;
+  for (const Example& row : domain.tasks) {
+    const auto name = optional<std::string>(row.extra, "task", row.id, "");
+    known.insert(name);
+    if (name == task && optional<std::string>(row.extra, "split", row.id, "") == "train") rows.push_back(row);
+  }
+  if (rows.empty())
+    throw unknown_name("sft", "data", task, std::vector<std::string>(known.begin(), known.end()));
+  return rows;
+}
+
+void write_pairs(const std::vector<IrrelevantPair>& pairs, const std::filesystem::path& path) {
+  write_file(path, [&](const Sink& sink) {
+    for (const IrrelevantPair& pair : pairs) {
+      sink(to_line({{"id", pair.example.id},
+                    {"prompt", pair.example.prompt()},
+                    {"response", pair.example.response()},
+                    {"similarity", pair.similarity},
+                    {"draws", pair.draws}}) +
+           "\n");
+    }
+  });
+}
+
+}  // namespace
+
+std::map<std::string, Stream> make_streams(const std::vector<std::string>& names, const Domain& domain,
+                                           const std::string& split, const StreamOptions& stream_options,
+                                           const IrrelevantOptions& irrelevant, const Json& method_options,
+                                           const ChatEncoder& encoder, int64_t longest, uint64_t seed,
+                                           const std::filesystem::path& folder) {
+  const std::vector<Example> harmful =
+      of_categories(of_split(domain.restricted, split), stream_options.categories, "data");
+  const std::vector<Example> benign = of_split(domain.benign, split);
+
+  const auto examples = [&](const std::string& name) -> std::vector<Example> {
+    if (name == "harmful") return harmful;
+    if (name == "general") return benign;
+    if (name == "refusals") return pair_with_refusals(harmful, domain.refusals, seed);
+    if (name == "irrelevant") {
+      std::vector<std::string> answers;
+      for (const Example& row : benign) answers.push_back(row.response());
+      const std::vector<IrrelevantPair> pairs = pair_with_irrelevant(harmful, answers, irrelevant, seed);
+      write_pairs(pairs, folder / "irrelevant-pairs.jsonl");
+      std::vector<Example> rows;
+      for (const IrrelevantPair& pair : pairs) rows.push_back(pair.example);
+      return rows;
+    }
+    CALTROP_ASSERT(name == "attack", "no stream '{}'", name);
+    const auto data = required<std::string>(method_options, "data", "attack options");
+    if (data == "harmful") return harmful;
+    if (data == "benign") return benign;
+    if (data == "mixed")
+      return mixed(harmful, benign, required<double>(method_options, "poison", "attack options"), seed);
+    return of_task(domain, data);
+  };
+
+  std::map<std::string, Stream> streams;
+  for (const std::string& name : names) {
+    std::vector<TokenRow> rows;
+    for (const Example& example : examples(name)) {
+      if (stream_options.limit > 0 && static_cast<int64_t>(rows.size()) >= stream_options.limit) break;
+      rows.push_back(encoder.encode(example, longest));
+    }
+    streams.emplace(name, Stream(name, std::move(rows), seed));
+  }
+  return streams;
+}
+
+}  // namespace caltrop

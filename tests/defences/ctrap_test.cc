@@ -1,0 +1,106 @@
+#include <ATen/ATen.h>
+
+#include "caltrop/loss/language.h"
+#include "caltrop/train/objective.h"
+#include "tests/reference/ctrap_twin.h"
+#include "tests/support/tiny_batches.h"
+
+namespace caltrop {
+std::vector<const Entry*> all_defences();
+
+namespace {
+
+/// A CTRAP whose collapse token is the token of " error" in the tests' tokenizer, below the tiny vocabulary
+/// or not.
+class CtrapTest : public testing::Test {
+ protected:
+  const Entry& entry = find_entry(all_defences(), "defence", "ctrap");
+  std::shared_ptr<Model> model = test::tiny_model();
+  Tokenizer tokenizer = Tokenizer::load(test::data_file("tiny-model"));
+  // Its last byte, "!", is token 0 to 60 in every byte-level vocabulary of the tests.
+  static constexpr const char* kText = "!";
+  int64_t token = tokenizer.encode(kText, false).ids.back();
+
+  std::unique_ptr<Objective> ctrap(Json options) {
+    options["collapse_text"] = kText;
+    auto objective = entry.make(options);
+    objective->prepare(*model, tokenizer);
+    return objective;
+  }
+
+  Gradients gradients_of(Objective& objective, int64_t part = 6) {
+    Step step = test::make_step(*model, {"refusals", "general", "harmful"}, 6, part);
+    objective.add_gradients(step);
+    return test::take_gradients(*model);
+  }
+
+  test::TwinBatches twin_batches() {
+    return {pack(test::random_rows(1, 6)), pack(test::random_rows(2, 6)), pack(test::random_rows(3, 6))};
+  }
+};
+
+TEST_F(CtrapTest, GradientsEqualTheTwin) {
+  ASSERT_LT(token, 61) << "the token must exist in the tiny model";
+  for (const bool normalise : {true, false}) {
+    for (const std::string data : {"general", "retain"}) {
+      const auto objective = ctrap(
+          {{"trap_weight", 0.7}, {"look_ahead", 0.3}, {"normalise", normalise}, {"collapse_data", data}});
+      const Gradients ours = gradients_of(*objective);
+      const Gradients twin =
+          test::CtrapTwin{0.7, 0.3, normalise, data == "retain", token}.gradients(*model, twin_batches());
+      EXPECT_LE(test::difference(ours, twin), 2e-5)
+          << "normalise " << normalise << ", collapse data " << data;
+    }
+  }
+}
+
+TEST_F(CtrapTest, DoesNotDependOnMicroBatches) {
+  const auto objective = ctrap({{"look_ahead", 0.3}, {"trap_weight", 1}});
+  EXPECT_LE(test::difference(gradients_of(*objective, 1), gradients_of(*objective, 6)), 2e-5);
+}
+
+TEST_F(CtrapTest, WeightsAreBitForBitAsBefore) {
+  const auto objective = ctrap({{"look_ahead", 0.3}});
+  const NamedTensors before = test::copy_of(model->parameters());
+  gradients_of(*objective);
+  EXPECT_TRUE(test::same_bits(model->parameters(), before));
+}
+
+TEST_F(CtrapTest, WithoutWeightItIsAlignment) {
+  const auto align = find_entry(all_defences(), "defence", "align").make(Json::object());
+  Step step = test::make_step(*model, {"refusals", "general"}, 6, 6);
+  align->add_gradients(step);
+  const Gradients plain = test::take_gradients(*model);
+  EXPECT_EQ(test::difference(gradients_of(*ctrap({{"trap_weight", 0}})), plain), 0);
+}
+
+TEST_F(CtrapTest, LooksAheadByExactlyAlpha) {
+  // With a look-ahead of 0 the collapse is asked for at the model's own weights: sprung and asleep are the
+  // same number.
+  const auto objective = ctrap({{"look_ahead", 0}});
+  Step step = test::make_step(*model, {"refusals", "general", "harmful"}, 6, 6);
+  const Scalars scalars = objective->add_gradients(step);
+  EXPECT_NEAR(scalars[3].second.item<double>(), scalars[4].second.item<double>(), 1e-6);
+}
+
+TEST_F(CtrapTest, ErrorsAreForPeople) {
+  EXPECT_USER_ERROR(entry.make({{"lookahead", 1}}),
+                    "ctrap: no option 'lookahead'; it has: preset, trap_weight, look_ahead, normalise, "
+                    "collapse_data, collapse_text");
+  EXPECT_USER_ERROR(entry.make({{"preset", "best"}}),
+                    "ctrap: option 'preset' is 'best', want one of: paper, code, ours");
+  EXPECT_USER_ERROR(entry.make({{"collapse_text", ""}})->prepare(*model, tokenizer),
+                    "ctrap: option 'collapse_text' is '', which has no tokens");
+  EXPECT_USER_ERROR(find_entry(all_defences(), "defence", "ctrop"),
+                    "caltrop: no defence 'ctrop'; it has: align, ctrap, sdd");
+}
+
+TEST_F(CtrapTest, PresetsAreAsDocumented) {
+  EXPECT_EQ(entry.make({{"preset", "paper"}})->options()["normalise"], false);
+  EXPECT_EQ(entry.make({{"preset", "code"}})->options()["look_ahead"], 0.1);
+  EXPECT_EQ(entry.make({{"preset", "code"}, {"look_ahead", 0.2}})->options()["look_ahead"], 0.2)
+      << "given options win";
+}
+
+}  // namespace
+}  // namespace caltrop

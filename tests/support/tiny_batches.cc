@@ -1,0 +1,54 @@
+#include "tests/support/tiny_batches.h"
+
+#include <ATen/ATen.h>
+
+namespace caltrop::test {
+
+std::vector<TokenRow> random_rows(uint64_t seed, int64_t count) {
+  RandomStream random(seed, "rows");
+  std::vector<TokenRow> rows;
+  for (int64_t i = 0; i < count; ++i) {
+    TokenRow row{{7, 8, 9}, {false, false, false}};
+    for (uint64_t t = 0, length = 3 + random.below(9); t < length; ++t) {
+      row.ids.push_back(static_cast<int64_t>(random.below(61)));
+      row.answer.push_back(t > 0);
+    }
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+Step make_step(const Model& model, const std::vector<std::string>& streams, int64_t rows, int64_t part) {
+  Step::Batches batches;
+  uint64_t seed = 1;
+  for (const std::string& stream : streams) {
+    const std::vector<TokenRow> all = random_rows(seed++, rows);
+    for (int64_t begin = 0; begin < rows; begin += part) {
+      const auto count = static_cast<size_t>(std::min(part, rows - begin));
+      batches[stream].push_back(pack(std::span(all).subspan(static_cast<size_t>(begin), count)));
+    }
+  }
+  return Step(0, 0, model, std::move(batches));
+}
+
+Gradients take_gradients(const Model& model) {
+  Gradients gradients;
+  for (const auto& [name, parameter] : model.parameters()) {
+    const Tensor handle = parameter;
+    gradients.push_back(handle.grad().defined() ? handle.grad().clone() : at::zeros_like(handle));
+    handle.mutable_grad() = Tensor();
+  }
+  return gradients;
+}
+
+double difference(const Gradients& a, const Gradients& b) {
+  double largest = 0, highest = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    largest = std::max(largest, (a[i] - b[i]).abs().max().item<double>());
+    highest = std::max(highest, b[i].abs().max().item<double>());
+    if (!std::isfinite((a[i] - b[i]).sum().item<double>())) return std::numeric_limits<double>::infinity();
+  }
+  return largest / highest;
+}
+
+}  // namespace caltrop::test

@@ -1,0 +1,22 @@
+// Rows, batches and steps for the tiny model.
+#pragma once
+
+#include "caltrop/train/step.h"
+#include "tests/support/tiny_model.h"
+
+namespace caltrop::test {
+
+/// `count` random rows of different lengths over the tiny vocabulary; the first three tokens are a prompt
+/// that all share.
+std::vector<TokenRow> random_rows(uint64_t seed, int64_t count);
+
+/// A step over `rows` rows of each named stream, in micro-batches of `part` rows.
+Step make_step(const Model& model, const std::vector<std::string>& streams, int64_t rows, int64_t part);
+
+/// `.grad` of every parameter (zeros where it is undefined), then cleared.
+Gradients take_gradients(const Model& model);
+
+/// Largest difference relative to the largest value over all of them.
+double difference(const Gradients& a, const Gradients& b);
+
+}  // namespace caltrop::test

@@ -1,0 +1,52 @@
+#include "caltrop/train/optimizer.h"
+
+#include <ATen/ATen.h>
+
+#include "caltrop/base/json.h"
+#include "tests/support/support.h"
+
+namespace caltrop {
+namespace {
+
+/// The gradient of tools/make_optimizer_baselines.py.
+Tensor gradient(int64_t step) {
+  return at::sin(at::arange(7, at::kFloat) * 0.7 + step * 1.3) * (1 + 0.1 * static_cast<double>(step));
+}
+
+void expect_baseline(const OptimizerOptions& options) {
+  const Json expected = read_json(test::data_file("train/optimizer.json"))[options.optimizer];
+  const Tensor weight = at::linspace(-1, 1, 7).requires_grad_(true);
+  const auto optimizer = make_optimizer(options, {{"w", weight}});
+  for (int64_t step = 0; step < 5; ++step) {
+    weight.mutable_grad() = gradient(step);
+    optimizer->step(0.01);
+    for (int64_t i = 0; i < 7; ++i) {
+      EXPECT_NEAR(weight[i].item<double>(),
+                  expected[static_cast<size_t>(step)][static_cast<size_t>(i)].get<double>(), 2e-6)
+          << options.optimizer << " step " << step;
+    }
+  }
+}
+
+TEST(Optimizer, AdamWEqualsTorch) {
+  OptimizerOptions options;
+  options.beta2 = 0.95;
+  options.weight_decay = 0.1;
+  expect_baseline(options);
+}
+
+TEST(Optimizer, SgdEqualsTorch) {
+  OptimizerOptions options;
+  options.optimizer = "sgd";
+  expect_baseline(options);
+}
+
+TEST(Optimizer, StateIsKeyedByName) {
+  const Tensor weight = at::zeros({2}).requires_grad_(true);
+  const NamedTensors state = make_optimizer({}, {{"layer.weight", weight}})->state();
+  EXPECT_EQ(state[0].first, "exp_avg.layer.weight");
+  EXPECT_EQ(state[1].first, "exp_avg_sq.layer.weight");
+}
+
+}  // namespace
+}  // namespace caltrop
