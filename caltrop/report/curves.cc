@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include "caltrop/report/escape.h"
+
 namespace caltrop {
 namespace {
 
@@ -138,7 +140,7 @@ Json figures_json(const std::vector<Figure>& figures) {
     for (const Panel& panel : figure.panels) {
       Json curves = Json::array();
       for (const Curve& curve : panel.curves) {
-        curves.push_back({{"label", curve.model + ", " + curve.attack},
+        curves.push_back({{"label", terminal_text(curve.model + ", " + curve.attack)},
                           {"defended", curve.defended},
                           {"harmful", curve.arm == "harmful"},
                           {"mean", values(curve.mean)},

@@ -6,7 +6,7 @@
   const color = (name) => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
   const percent = (value) => (value == null ? "–" : Math.round(100 * value) + " %");
   const clear = "rgba(0,0,0,0)";
-  const height = 190;
+  const height = 200;
   let plots = [];
 
   // uPlot's series: for each curve its mean, and where seeds differ the edges of a band.
@@ -43,8 +43,8 @@
       ctx.lineTo(bbox.left + bbox.width, y);
       ctx.stroke();
       ctx.font = 11 * devicePixelRatio + "px system-ui, sans-serif";
-      ctx.textAlign = "right";
-      ctx.fillText("chance", bbox.left + bbox.width - 2, y - 4 * devicePixelRatio);
+      ctx.textAlign = "left";
+      ctx.fillText("chance", bbox.left + 4 * devicePixelRatio, y - 4 * devicePixelRatio);
       ctx.restore();
     };
   }
@@ -77,7 +77,8 @@
       legend: { show: false }, cursor: { y: false, drag: { x: false, y: false }, points: { size: 8 } },
       scales: { x: { time: false, range: (_, low, high) => [low, high > low ? high : low + 1] },
                 y: { range: [-0.03, 1.03] } },
-      axes: [{ ...axis, size: 26, space: 36, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000] },
+      axes: [{ ...axis, size: 24, space: 36, label: "attack steps", labelSize: 16, labelGap: 0, labelFont: axis.font,
+               incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000] },
              { ...axis, size: 42, splits: [0, 0.25, 0.5, 0.75, 1], values: (_, ticks) => ticks.map(percent) }],
       padding: [8, 12, 0, 0],
     };

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "caltrop/report/curves.h"
@@ -10,14 +12,16 @@ namespace {
 
 std::string legend(const Figure& figure) {
   std::string html = "<ul class=\"legend\">";
+  int64_t most_seeds = 0;
   for (const Curve& curve : figure.panels.front().curves) {
+    most_seeds = std::max(most_seeds, curve.seeds);
     html += fmt::format(
         "<li><svg class=\"swatch {} {}\" viewBox=\"0 0 32 8\" aria-hidden=\"true\"><path d=\"M0 "
-        "4h32\"/></svg>{}, {}{}</li>",
-        curve.defended ? "defended" : "bare", curve.arm, isolated(curve.model), isolated(curve.attack),
-        curve.seeds > 1 ? fmt::format(" <span class=\"muted\">mean and range of {} seeds</span>", curve.seeds)
-                        : "");
+        "4h32\"/></svg>{}, {}</li>",
+        curve.defended ? "defended" : "bare", curve.arm, isolated(curve.model), isolated(curve.attack));
   }
+  if (most_seeds > 1)
+    html += fmt::format("<li class=\"muted\">mean and range over {} seeds</li>", most_seeds);
   return html + "</ul>";
 }
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "caltrop/base/error.h"
 #include "caltrop/base/log.h"
 #include "caltrop/report/escape.h"
 #include "caltrop/report/sections.h"
@@ -11,16 +12,16 @@
 namespace caltrop {
 namespace {
 
-struct CostColumn {
+struct CostRow {
   const char* name;
   const char* title;
   std::string (*show)(double);
 };
-constexpr CostColumn kCosts[] = {{"steps", "Steps", brief_number},
-                                 {"seconds", "Time", human_seconds},
-                                 {"peak_memory_bytes", "Peak memory", human_bytes},
-                                 {"forward_passes", "Forward passes", brief_number},
-                                 {"backward_passes", "Backward passes", brief_number}};
+constexpr CostRow kCosts[] = {{"steps", "Steps", brief_number},
+                              {"seconds", "Time", human_seconds},
+                              {"peak_memory_bytes", "Peak memory", human_bytes},
+                              {"forward_passes", "Forward passes", brief_number},
+                              {"backward_passes", "Backward passes", brief_number}};
 
 std::string number_in(const NumbersByName& numbers, const std::string& name, std::string (*show)(double)) {
   const auto it = numbers.find(name);
@@ -40,40 +41,41 @@ std::string at_rest_value(const MetricDeclaration& metric, const ProofModel& mod
 }
 
 std::string description(const ProofModel& model) {
-  std::string html = isolated(model.name);
-  if (!model.summary.empty()) html += "<span class=\"about\">" + html_text(model.summary);
-  if (!model.paper.empty())
-    html += (model.summary.empty() ? "<span class=\"about\">" : " ") + html_text("(" + model.paper + ")");
-  return html + (model.summary.empty() && model.paper.empty() ? "" : "</span>");
+  std::vector<std::string> about;
+  if (!model.summary.empty()) about.push_back(model.summary);
+  if (!model.paper.empty()) about.push_back(fmt::format("({})", model.paper));
+  const std::string name = isolated(model.name);
+  return about.empty() ? name
+                       : name + fmt::format("<span class=\"about\">{}</span>", html_text(join(about, " ")));
 }
 
 }  // namespace
 
 std::string cost_section(const Proof& proof) {
-  const ProofModel* bare = nullptr;
-  for (const ProofModel& model : proof.models) {
-    if (model.method.empty()) bare = &model;
-  }
-  std::vector<const MetricDeclaration*> metrics;
-  for (const MetricDeclaration& metric : proof.metrics) {
-    const bool measured = std::any_of(proof.models.begin(), proof.models.end(),
-                                      [&](const ProofModel& m) { return m.at_rest.contains(metric.name); });
-    if (measured) metrics.push_back(&metric);
-  }
+  const auto is_bare = [](const ProofModel& model) { return model.method.empty(); };
+  const auto found = std::find_if(proof.models.begin(), proof.models.end(), is_bare);
+  const ProofModel* bare = found == proof.models.end() ? nullptr : &*found;
+
   std::string html =
       "<section id=\"cost\"><h2>What hardening cost</h2><p class=\"lead\">To make each model, and what it "
-      "took from it before "
-      "anybody attacked. In brackets, the change against the undefended model.</p><div "
+      "took from it "
+      "before anybody attacked. In brackets, the change against the undefended model.</p><div "
       "class=\"scroll\"><table "
-      "class=\"numbers\"><thead><tr><th>Model</th>";
-  for (const CostColumn& column : kCosts) html += fmt::format("<th>{}</th>", column.title);
-  for (const auto* metric : metrics) html += "<th>" + html_text(metric->name) + "</th>";
+      "class=\"numbers costs\"><thead><tr><td></td>";
+  for (const ProofModel& model : proof.models) html += "<th scope=\"col\">" + description(model) + "</th>";
   html += "</tr></thead><tbody>";
-  for (const ProofModel& model : proof.models) {
-    html += "<tr><th scope=\"row\">" + description(model) + "</th>";
-    for (const CostColumn& column : kCosts)
-      html += "<td>" + number_in(model.cost, column.name, column.show) + "</td>";
-    for (const auto* metric : metrics) html += "<td>" + at_rest_value(*metric, model, bare) + "</td>";
+  for (const CostRow& cost : kCosts) {
+    html += fmt::format("<tr><th scope=\"row\">{}</th>", cost.title);
+    for (const ProofModel& model : proof.models)
+      html += "<td>" + number_in(model.cost, cost.name, cost.show) + "</td>";
+    html += "</tr>";
+  }
+  for (const MetricDeclaration& metric : proof.metrics) {
+    const auto measured = [&](const ProofModel& model) { return model.at_rest.contains(metric.name); };
+    if (std::none_of(proof.models.begin(), proof.models.end(), measured)) continue;
+    html += fmt::format("<tr><th scope=\"row\">{} at rest</th>", html_text(metric.name));
+    for (const ProofModel& model : proof.models)
+      html += "<td>" + at_rest_value(metric, model, bare) + "</td>";
     html += "</tr>";
   }
   return html + "</tbody></table></div></section>";

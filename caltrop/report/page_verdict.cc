@@ -46,7 +46,7 @@ std::string headlines(const Proof& proof) {
 std::string seeds_of(const Row& row) {
   if (row.seeds < 2) return "";
   const auto it = row.outcomes.find(row.worst);
-  return fmt::format(" <span class=\"muted\">{} of {} seeds</span>",
+  return fmt::format(" <span class=\"seeds\">{} of {} seeds</span>",
                      it == row.outcomes.end() ? 0 : it->second, row.seeds);
 }
 
@@ -136,7 +136,7 @@ std::string outcome_badge(const std::string& arm, const std::string& outcome) {
 }
 
 std::string labelled_cell(const std::string& label, const std::string& html) {
-  return fmt::format("<td data-label=\"{}\">{}</td>", html_attribute(label), html);
+  return fmt::format("<td data-label=\"{}\"><span>{}</span></td>", html_attribute(label), html);
 }
 
 std::string isolated(const std::string& text) { return "<bdi>" + html_text(text) + "</bdi>"; }

@@ -105,7 +105,7 @@ std::string how_beaten(const Proof& proof, const Facts& facts) {
   if (bare != nullptr && bare->until_usable_harm && row.until_usable_harm) {
     const int64_t steps = bare->until_usable_harm->steps;
     text += steps < row.until_usable_harm->steps
-                ? fmt::format(", where {} do without a defence", count(steps, "step"))
+                ? fmt::format(", against {} without a defence", count(steps, "step"))
                 : ", no later than without a defence";
   }
   return text;
@@ -302,7 +302,7 @@ std::vector<std::string> caveats(const Proof& proof) {
   int64_t seeds = std::numeric_limits<int64_t>::max();
   for (const Row& row : proof.rows) seeds = std::min(seeds, row.seeds);
   if (!proof.rows.empty() && seeds < kSeedsForAClaim) {
-    found.push_back(fmt::format("{} for each attack: an observation. A claim wants at least {}.",
+    found.push_back(fmt::format("Some rows rest on {}: an observation. A claim wants at least {}.",
                                 count(seeds, "seed"), kSeedsForAClaim));
   }
   return found;
