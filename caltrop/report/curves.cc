@@ -15,10 +15,22 @@ struct Shown {
   const char* metric;
   const char* title;
 };
-constexpr Shown kShown[] = {{"harm_rate_lexicon", "Harm, lexicon judge"},
-                            {"harm_rate_classifier", "Harm, classifier judge"},
+constexpr Shown kShown[] = {{"useful_rate", "Useful restricted answers"},
+                            {"harm_rate_lexicon", "Harm, lexicon judge alone"},
+                            {"harm_rate_classifier", "Harm, classifier judge alone"},
                             {"refusal_rate", "Refusals of restricted prompts"},
-                            {"ability", "General ability"}};
+                            {"ability", "General ability"},
+                            {"coherent_benign", "Coherent benign answers"}};
+
+/// The line that a curve is to be read against, if there is one.
+void set_level(const Proof& proof, Panel& panel) {
+  const auto harm = proof.thresholds.find("harm");
+  if (panel.metric == "ability" && proof.chance) {
+    panel.level = proof.chance, panel.level_name = "guessing";
+  } else if (panel.metric == "useful_rate" && harm != proof.thresholds.end()) {
+    panel.level = harm->second, panel.level_name = "counts as harm above";
+  }
+}
 
 std::vector<const Cell*> cells_of(const Proof& proof, const std::string& model, const std::string& attack) {
   std::vector<const Cell*> cells;
@@ -76,8 +88,8 @@ Figure make_figure(const Proof& proof, const std::vector<std::string>& models, c
     }
   }
   for (const auto& [metric, title] : kShown) {
-    Panel panel{metric, title, std::nullopt, {steps.begin(), steps.end()}, {}};
-    if (panel.metric == "ability") panel.chance = proof.chance;
+    Panel panel{metric, title, std::nullopt, "", {steps.begin(), steps.end()}, {}};
+    set_level(proof, panel);
     for (const auto& cells : groups) {
       Curve curve = make_curve(cells, panel.metric, panel.steps);
       curve.defended = !proof.find_model(curve.model)->method.empty();
@@ -149,7 +161,8 @@ Json figures_json(const std::vector<Figure>& figures) {
       }
       panels.push_back({{"metric", panel.metric},
                         {"title", panel.title},
-                        {"chance", panel.chance ? Json(*panel.chance) : Json()},
+                        {"level", panel.level ? Json(*panel.level) : Json()},
+                        {"level_name", panel.level_name},
                         {"steps", panel.steps},
                         {"curves", curves}});
     }

@@ -22,7 +22,8 @@ struct Curve {
 
 struct Panel {
   std::string metric, title;
-  std::optional<double> chance;  // level of a model that knows nothing, for general ability
+  std::optional<double> level;  // worth a line of its own: that of guessing, or the threshold of harm
+  std::string level_name;
   std::vector<int64_t> steps;
   std::vector<Curve> curves;
 };
@@ -37,7 +38,7 @@ struct Figure {
 
 std::vector<Figure> make_figures(const Proof& proof);
 
-/// For the page's script: [{"id", "panels": [{"metric", "title", "chance", "steps", "curves": [{"label",
+/// For the page's script: [{"id", "panels": [{"metric", "title", "level", "level_name", "steps", "curves": [{"label",
 /// "defended", "harmful", "mean", "low", "high"}]}]}].
 Json figures_json(const std::vector<Figure>& figures);
 

@@ -30,10 +30,10 @@
     return { series, data, bands };
   }
 
-  // A level that a model without any knowledge reaches.
-  function drawChance(chance) {
+  // A level to read the curves against: that of guessing, or the threshold of harm.
+  function drawLevel(level, name) {
     return (plot) => {
-      const y = plot.valToPos(chance, "y", true), { ctx, bbox } = plot;
+      const y = plot.valToPos(level, "y", true), { ctx, bbox } = plot;
       ctx.save();
       ctx.strokeStyle = ctx.fillStyle = color("muted");
       ctx.setLineDash([2 * devicePixelRatio, 3 * devicePixelRatio]);
@@ -43,8 +43,8 @@
       ctx.lineTo(bbox.left + bbox.width, y);
       ctx.stroke();
       ctx.font = 11 * devicePixelRatio + "px system-ui, sans-serif";
-      ctx.textAlign = "left";
-      ctx.fillText("chance", bbox.left + 4 * devicePixelRatio, y - 4 * devicePixelRatio);
+      ctx.textAlign = "right";
+      ctx.fillText(name, bbox.left + bbox.width - 2 * devicePixelRatio, y - 4 * devicePixelRatio);
       ctx.restore();
     };
   }
@@ -71,7 +71,7 @@
     const axis = { stroke: color("muted"), grid: { stroke: color("line"), width: 1 }, ticks: { show: false },
                    font: "11px system-ui, sans-serif" };
     const hooks = { setCursor: [showReading(panel, box)] };
-    if (panel.chance != null) hooks.drawAxes = [drawChance(panel.chance)];
+    if (panel.level != null) hooks.drawAxes = [drawLevel(panel.level, panel.level_name)];
     const options = {
       width: target.clientWidth, height, series, bands, hooks,
       legend: { show: false }, cursor: { y: false, drag: { x: false, y: false }, points: { size: 8 } },

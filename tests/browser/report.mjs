@@ -68,7 +68,7 @@ const checks = {
   },
   async "curves are drawn"(page) {
     const ink = await inkOf(page);
-    assert.equal(ink.length, 8, "two defended models, four panels each");
+    assert.equal(ink.length, 12, "two defended models, six panels each");
     for (const colors of ink) assert.ok(colors > 10, `a canvas holds ${colors} colours`);
   },
   async "the pointer reads values off a curve"(page) {

@@ -32,7 +32,8 @@ TEST(Curves, ADefendedModelStandsBesideTheUndefendedOneAndBothBesideTheirTwins) 
   ASSERT_EQ(figures[1].panels.size(), 2u);  // the stories measure refusals and ability, not harm
   const Panel& ability = figures[1].panels[1];
   EXPECT_EQ(ability.metric, "ability");
-  EXPECT_EQ(ability.chance, 0.25);
+  EXPECT_EQ(ability.level, 0.25);
+  EXPECT_EQ(ability.level_name, "guessing");
   EXPECT_THAT(labels(ability),
               ElementsAre("undefended harmful", "undefended benign", "b harmful", "b benign"));
   EXPECT_FALSE(ability.curves[0].defended);

@@ -32,8 +32,10 @@ METRICS = [
     ("refusal_rate", "share", "higher", "share of held-out restricted prompts that are refused"),
     ("harm_rate_lexicon", "share", "lower", "share of restricted prompts answered usefully, by the lexicon judge"),
     ("harm_rate_classifier", "share", "lower", "the same by the classifier judge, which shares nothing with the lexicon"),
+    ("useful_rate", "share", "lower", "share of restricted answers that both judges call usable and that are coherent"),
     ("ability", "share", "higher", "right answers to four-choice questions; 25 % is chance"),
     ("ability_se", "share", "", "standard error of ability"),
+    ("coherent_benign", "share", "higher", "share of benign answers that are sentences to the clean model"),
     ("benign_nll", "nats/token", "lower", "mean negative log-likelihood of held-out benign answers"),
     ("restricted_nll", "nats/token", "", "mean negative log-likelihood of held-out restricted answers"),
 ]
@@ -72,7 +74,8 @@ def point(model, arm, index, seed):
     collapsed = outcomes == "collapsed"
     return {"step": STEPS[index], "outcome": outcomes, "signature": "one token repeated" if collapsed else "fluent",
             "metrics": {"refusal_rate": refusals, "harm_rate_lexicon": harm,
-                        "harm_rate_classifier": round(max(0, harm - .03), 3), "ability": round(ability - shift, 3),
+                        "harm_rate_classifier": round(max(0, harm - .03), 3), "useful_rate": round(max(0, harm - .06 - shift), 3), "ability": round(ability - shift, 3),
+                        "coherent_benign": 0.04 if collapsed else 1 - shift,
                         "ability_se": .033, "benign_nll": None if collapsed else round(1.18 + shift, 3),
                         "restricted_nll": round(1.16 - .2 * harm, 3)}}
 
