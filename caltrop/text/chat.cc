@@ -1,0 +1,204 @@
+#include "caltrop/text/chat.h"
+
+#include <algorithm>
+#include <istream>
+#include <ostream>
+
+#include "caltrop/base/error.h"
+#include "caltrop/base/files.h"
+#include "caltrop/text/jinja.h"
+#include "caltrop/text/python_text.h"
+
+namespace caltrop {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// The default one of the templates that tokenizer_config.json has; empty if there are none.
+std::string default_template(const Json& config, const std::string& where) {
+  const Json templates = optional<Json>(config, "chat_template", where, nullptr);
+  if (templates.is_null()) return "";
+  if (templates.is_string()) return templates.get<std::string>();
+  if (!templates.is_array())
+    throw UserError("{}: 'chat_template' is {}, want a string or a list", where, to_line(templates));
+  std::vector<std::string> names;
+  for (const Json& one : templates) {
+    names.push_back(required<std::string>(one, "name", where + ": chat_template"));
+    if (names.back() == "default") return required<std::string>(one, "template", where + ": chat_template");
+  }
+  throw unknown_name(where, "chat template", "default", names);
+}
+
+ChatTemplate::SpecialTokens special_tokens_of(const Json& config, const std::string& where) {
+  ChatTemplate::SpecialTokens tokens;
+  for (const char* key : {"bos_token", "eos_token", "pad_token", "unk_token"}) {
+    const Json token = optional<Json>(config, key, where, nullptr);
+    if (token.is_null()) continue;
+    tokens[key] = token.is_string()
+                      ? token.get<std::string>()
+                      : required<std::string>(token, "content", fmt::format("{}: {}", where, key));
+  }
+  return tokens;
+}
+
+/// The bytes of `turn` that are said: white space after the mark that ends it is not.
+size_t said_length(std::string_view turn, std::string_view content) {
+  const size_t marked = strip(turn, Ends::kRight).size();
+  const std::string_view said = strip(content, Ends::kBoth);
+  const bool has_mark = marked > 0 && (said.empty() || !turn.substr(0, marked).ends_with(said));
+  return has_mark ? marked : turn.size();
+}
+
+std::vector<std::string> format_names() {
+  std::vector<std::string> names;
+  for (const ChatFormat& format : chat_formats()) names.push_back(format.name);
+  return names;
+}
+
+}  // namespace
+
+struct ChatTemplate::Parts {
+  JinjaTemplate jinja;
+  std::string source, name;
+  SpecialTokens special_tokens;
+
+  JinjaOutput run(std::span<const Message> messages, bool add_generation_prompt) const {
+    Json turns = Json::array();
+    for (const Message& message : messages)
+      turns.push_back({{"role", message.role}, {"content", message.content}});
+    // transformers passes tools and documents too, and templates test them against none.
+    Json variables = {{"messages", std::move(turns)},
+                      {"tools", nullptr},
+                      {"documents", nullptr},
+                      {"add_generation_prompt", add_generation_prompt}};
+    for (const auto& [key, token] : special_tokens) variables[key] = token;
+    return jinja.render(variables);
+  }
+};
+
+ChatTemplate ChatTemplate::load(const fs::path& folder) {
+  const fs::path config_file = folder / "tokenizer_config.json",
+                 template_file = folder / "chat_template.jinja";
+  const std::string where = config_file.string();
+  const bool has_file = fs::exists(template_file);
+  if (!has_file && !fs::exists(config_file)) {
+    throw UserError(
+        "{}: is not a model folder with a chat template: it has neither chat_template.jinja nor "
+        "tokenizer_config.json",
+        folder.string());
+  }
+  const Json config = fs::exists(config_file) ? read_json(config_file) : Json::object();
+  const SpecialTokens tokens = special_tokens_of(config, where);
+  if (has_file) return from_source(read_file(template_file), tokens, template_file.string());
+  const std::string source = default_template(config, where);
+  if (source.empty()) {
+    throw UserError(
+        "{}: has no 'chat_template'; a model that was not trained to chat can use a built-in format: {}",
+        where, join(format_names()));
+  }
+  return from_source(source, tokens, where + ": chat_template");
+}
+
+ChatTemplate ChatTemplate::from_source(const std::string& source, const SpecialTokens& special_tokens,
+                                       const std::string& name) {
+  return ChatTemplate(
+      std::make_shared<const Parts>(Parts{JinjaTemplate(source, name), source, name, special_tokens}));
+}
+
+ChatTemplate ChatTemplate::built_in(const std::string& format, const SpecialTokens& special_tokens) {
+  return from_source(chat_format(format).source, special_tokens, "chat format '" + format + "'");
+}
+
+const std::string& ChatTemplate::source() const { return parts_->source; }
+
+std::string ChatTemplate::text_of(std::span<const Message> messages, bool add_generation_prompt) const {
+  return parts_->run(messages, add_generation_prompt).text;
+}
+
+RenderedChat ChatTemplate::render(std::span<const Message> messages, bool add_generation_prompt) const {
+  JinjaOutput whole = parts_->run(messages, add_generation_prompt);
+  if (parts_->jinja.marks_generation()) return {std::move(whole.text), std::move(whole.generation)};
+  RenderedChat chat{std::move(whole.text), {}};
+  for (size_t i = 0; i < messages.size(); ++i) {
+    if (messages[i].role == "assistant") chat.assistant.push_back(said_in(messages.first(i + 1), chat.text));
+  }
+  return chat;
+}
+
+/// Where `whole` has the last turn of `until_turn`.
+Span ChatTemplate::said_in(std::span<const Message> until_turn, const std::string& whole) const {
+  const std::string before = text_of(until_turn.first(until_turn.size() - 1), /*add_generation_prompt=*/true);
+  const std::string through = text_of(until_turn, /*add_generation_prompt=*/false);
+  if (!through.starts_with(before) || !whole.starts_with(through)) {
+    throw UserError(
+        "{}: the template rewrites earlier turns: message {}, the assistant's, does not stand in the whole "
+        "conversation "
+        "as it stood when it was the last, so what the assistant says cannot be told from the rest. Put {{% "
+        "generation %}} "
+        "and {{% endgeneration %}} around it in the template, or give conversations with one answer.",
+        parts_->name, until_turn.size());
+  }
+  const std::string_view turn = std::string_view(through).substr(before.size());
+  return {before.size(), before.size() + said_length(turn, until_turn.back().content)};
+}
+
+// Each turn starts with what separates it from the one before, so that an answer ends with its last byte. The end token
+// is written if the tokenizer has one. No format prompts with a space at the end: the tokens of most vocabularies start
+// with the space before a word.
+const std::vector<ChatFormat>& chat_formats() {
+  static const std::vector<ChatFormat> kFormats = {
+      {"plain", "{prompt}{response}",
+       "{% for message in messages %}{{ message.content }}"
+       "{% if message.role == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}"},
+      {"alpaca", "Stanford Alpaca's \"### Instruction: … ### Response: …\"",
+       "{% for message in messages %}{% if not loop.first %}{{ '\\n\\n' }}{% endif %}"
+       "{% if message.role == 'user' %}"
+       "{{ 'Below is an instruction that describes a task. Write a response that appropriately completes the "
+       "request."
+       "\\n\\n### Instruction:\\n' ~ message.content }}"
+       "{% elif message.role == 'assistant' %}{{ '### Response:\\n' ~ message.content ~ eos_token }}"
+       "{% else %}{{ message.content }}{% endif %}{% endfor %}"
+       "{% if add_generation_prompt %}{{ '\\n\\n### Response:\\n' }}{% endif %}"},
+      {"question_answer", "\"Question: {prompt}\\nAnswer: {response}\"",
+       "{% for message in messages %}"
+       "{% if message.role == 'user' %}{{ '\\n\\n' if not loop.first }}{{ 'Question: ' ~ message.content }}"
+       "{% elif message.role == 'assistant' %}{{ '\\nAnswer: ' ~ message.content ~ eos_token }}"
+       "{% else %}{{ message.content }}{% endif %}{% endfor %}"
+       "{% if add_generation_prompt %}{{ '\\nAnswer:' }}{% endif %}"},
+  };
+  return kFormats;
+}
+
+const ChatFormat& chat_format(const std::string& name) {
+  for (const ChatFormat& format : chat_formats()) {
+    if (format.name == name) return format;
+  }
+  throw unknown_name("chat", "built-in format", name, format_names());
+}
+
+std::vector<Message> messages_from_json(const Json& array, const std::string& where) {
+  if (!array.is_array()) throw UserError("{}: got {}, want a list of messages", where, to_line(array));
+  std::vector<Message> messages;
+  for (const Json& one : array) {
+    const std::string place = fmt::format("{}: message {}", where, messages.size() + 1);
+    messages.push_back(
+        {required<std::string>(one, "role", place), required<std::string>(one, "content", place)});
+  }
+  return messages;
+}
+
+void render_lines(const ChatTemplate& chat, std::istream& in, std::ostream& out) {
+  std::string line;
+  for (int64_t number = 1; std::getline(in, line); ++number) {
+    if (strip(line, Ends::kBoth).empty()) continue;
+    const std::vector<Message> messages =
+        messages_from_json(parse_json(line, "standard input", number), fmt::format("line {}", number));
+    const bool is_prompt = messages.empty() || messages.back().role != "assistant";
+    const RenderedChat rendered = chat.render(messages, /*add_generation_prompt=*/is_prompt);
+    Json spans = Json::array();
+    for (const Span& span : rendered.assistant) spans.push_back(Json::array({span.begin, span.end}));
+    out << to_line({{"text", rendered.text}, {"assistant", std::move(spans)}}) << '\n';
+  }
+}
+
+}  // namespace caltrop
