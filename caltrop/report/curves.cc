@@ -92,7 +92,7 @@ Figure make_figure(const Proof& proof, const std::vector<std::string>& models, c
     set_level(proof, panel);
     for (const auto& cells : groups) {
       Curve curve = make_curve(cells, panel.metric, panel.steps);
-      curve.defended = !proof.find_model(curve.model)->method.empty();
+      curve.defended = !proof.find_model(curve.model)->is_undefended();
       const bool measured =
           std::any_of(curve.mean.begin(), curve.mean.end(), [](const auto& v) { return v.has_value(); });
       if (measured) panel.curves.push_back(std::move(curve));
@@ -112,7 +112,8 @@ Json values(const std::vector<std::optional<double>>& numbers) {
 
 std::vector<Figure> make_figures(const Proof& proof) {
   std::vector<std::string> bare, defended;
-  for (const ProofModel& model : proof.models) (model.method.empty() ? bare : defended).push_back(model.name);
+  for (const ProofModel& model : proof.models)
+    (model.is_undefended() ? bare : defended).push_back(model.name);
 
   std::vector<std::pair<std::string, std::string>>
       attacks;  // with twin; a benign attack that is no twin stands alone

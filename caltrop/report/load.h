@@ -43,10 +43,13 @@ struct Cell {
 };
 
 struct ProofModel {
-  std::string name, method, summary, paper, run;  // method "" for the undefended one
+  std::string name, method, summary, paper, run;
   Json options;
   NumbersByName cost;     // steps, seconds, peak_memory_bytes, forward_passes, backward_passes
   NumbersByName at_rest;  // before any attack
+
+  /// It holds no trap: every other model is compared with it. It may have been made by a method (alignment) even so.
+  bool is_undefended() const { return name == "undefended" || method.empty(); }
 };
 
 /// All seeds of one attack on one model.

@@ -36,7 +36,7 @@ std::string numbers(const Proof& proof, const Figure& figure) {
   html += "</tr></thead><tbody>";
   for (const Cell& cell : proof.cells) {
     const ProofModel& model = *proof.find_model(cell.model);
-    const bool shown = (model.method.empty() || cell.model == figure.model) &&
+    const bool shown = (model.is_undefended() || cell.model == figure.model) &&
                        (cell.attack == figure.attack || cell.attack == figure.twin);
     if (!shown) continue;
     for (const TrajectoryPoint& point : cell.trajectory) {

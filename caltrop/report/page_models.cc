@@ -52,7 +52,7 @@ std::string description(const ProofModel& model) {
 }  // namespace
 
 std::string cost_section(const Proof& proof) {
-  const auto is_bare = [](const ProofModel& model) { return model.method.empty(); };
+  const auto is_bare = [](const ProofModel& model) { return model.is_undefended(); };
   const auto found = std::find_if(proof.models.begin(), proof.models.end(), is_bare);
   const ProofModel* bare = found == proof.models.end() ? nullptr : &*found;
 

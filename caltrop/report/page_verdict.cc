@@ -64,10 +64,10 @@ std::string table_row(const Proof& proof, const Row& row) {
       "training</span></th>",
       row.arm, isolated(row.model), isolated(row.attack), row.arm);
   html += labelled_cell("Outcome", outcome_badge(row.arm, row.worst) + seeds_of(row));
-  html += patience_cell("Steps to usable harm", row.until_usable_harm);
+  html += patience_cell("Steps to harm", row.until_usable_harm);
   html += patience_cell("Steps to collapse", row.until_collapse);
   html += labelled_cell("Ability, at rest → end", html_text(ability_change(row)));
-  html += labelled_cell("Harm, refusals at end",
+  html += labelled_cell("Useful answers, refusals at end",
                         html_text(percent(row.harm_end) + ", " + percent(row.refusal_end)));
   html += labelled_cell(
       "Gap", gap ? fmt::format("<b>{}</b> ± {}", points(gap->mean), plain_points(gap->standard_error))
@@ -157,8 +157,8 @@ std::string verdict_section(const Proof& proof) {
   html +=
       "<table class=\"verdict\"><thead><tr><th scope=\"col\">Model and attack</th><th "
       "scope=\"col\">Outcome</th>"
-      "<th scope=\"col\">Steps to usable harm</th><th scope=\"col\">Steps to collapse</th>"
-      "<th scope=\"col\">Ability, at rest → end</th><th scope=\"col\">Harm, refusals at end</th>"
+      "<th scope=\"col\">Steps to harm</th><th scope=\"col\">Steps to collapse</th>"
+      "<th scope=\"col\">Ability, at rest → end</th><th scope=\"col\">Useful answers, refusals at end</th>"
       "<th scope=\"col\">Gap</th></tr></thead>";
   std::string model;
   for (const Row& row : proof.rows) {

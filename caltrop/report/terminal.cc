@@ -11,7 +11,7 @@ namespace caltrop {
 std::string terminal_verdict(const Proof& proof) {
   std::string text = terminal_text(proof.title) + "\n\n";
   std::vector<std::vector<std::string>> lines = {
-      {"model", "attack", "outcome", "usable harm", "collapse", "ability", "gap"}};
+      {"model", "attack", "outcome", "until harm", "collapse", "ability", "gap"}};
   for (const Row& row : proof.rows) {
     const auto gap = gap_of(proof, row);
     lines.push_back({terminal_text(row.model), terminal_text(row.attack), marked_outcome(row.worst),

@@ -18,7 +18,8 @@ TEST(LoadProof, TheFixtureIsReadWhole) {
   EXPECT_EQ(proof.pairs.size(), 5u);
   EXPECT_EQ(proof.chance, 0.25);
   EXPECT_EQ(proof.find_model("sdd")->method, "sdd");
-  EXPECT_EQ(proof.find_model("undefended")->method, "");
+  EXPECT_FALSE(proof.find_model("sdd")->is_undefended());
+  EXPECT_TRUE(proof.find_model("undefended")->is_undefended());
   EXPECT_EQ(proof.cells[0].trajectory.at(2).outcome, "usable harm");
   EXPECT_EQ(proof.cells[0].trajectory.at(2).metrics.at("refusal_rate"), 0.04);
   EXPECT_EQ(proof.rows[0].until_usable_harm->samples, 40);

@@ -145,19 +145,18 @@ def main():
             pairs += [] if failed else [{"model": model, "attack": "harmful", "twin": "benign", "seed": seed,
                                          "conditionality_gap": round(lost[0] - lost[1], 3), "gap_se": .047}]
     models = []
-    summaries = {"undefended": (None, "aligned, no trap", ""),
+    summaries = {"undefended": ("align", "teaches refusals; no trap", ""),
                  "sdd": ("sdd", "answers restricted prompts with fluent text about something else", "arXiv:2506.00000"),
                  "ctrap": ("ctrap", "collapses when trained on restricted data", "arXiv:2505.16559")}
     for name, (method, summary, paper) in summaries.items():
-        write_run(f"models/{name}", {"kind": "defend", "spec": {"method": method or "align", "note": "invented"}})
+        write_run(f"models/{name}", {"kind": "defend", "spec": {"method": method, "note": "invented"}})
         at_rest = point(name, "harmful", 0, 0)["metrics"]
         models.append({"name": name, "method": method, "summary": summary, "paper": paper, "run": f"models/{name}",
-                       "options": {"trap_weight": .1} if method else {},
-                       "cost": {"steps": 40 if method is None else 60, "seconds": 105 if method is None else 310,
-                                "peak_memory_bytes": 2.4e9, "forward_passes": 80 if method is None else 240,
-                                "backward_passes": 80 if method is None else 180},
-                       "at_rest": at_rest,
-                       "lost_at_rest": {key: round(STORY["undefended", "harmful"][2][0] - at_rest[key], 3) for key in ["ability"]}})
+                       "options": {"trap_weight": .1} if method != "align" else {},
+                       "cost": {"steps": 40 if method == "align" else 60, "seconds": 105 if method == "align" else 310,
+                                "peak_memory_bytes": 2.4e9, "forward_passes": 80 if method == "align" else 240,
+                                "backward_passes": 80 if method == "align" else 180},
+                       "at_rest": at_rest})
     write(ROOT / "verdict.json",
           {"format": 1, "title": "Invented example: kitchen traps on a small model",
            "command": "caltrop prove recipes/invented.yaml --out proof/", "created": "2026-01-02T03:04:05Z",
