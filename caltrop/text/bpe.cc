@@ -81,7 +81,7 @@ Bpe::Bpe(const Component& component, bool byte_level) : byte_level_(byte_level) 
   }
   for (const std::string key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
     if (!optional<std::string>(component.json(), key, component.where(), "").empty()) {
-      throw UserError("{}: Caltrop does not support a '{}'", component.where(), key);
+      throw UserError("{}: Caltrop does not support the option '{}'", component.where(), key);
     }
   }
   ignore_merges_ = component.flag("ignore_merges", false);
@@ -110,7 +110,10 @@ void Bpe::read_vocabulary(const Component& component) {
       throw UserError("{}: the tokens '{}' and '{}' have the same id {}", component.where(), other->second,
                       token, id);
     }
-    ids_.emplace(token, id);
+    if (const auto [first, is_new] = ids_.emplace(token, id); !is_new) {
+      throw UserError("{}: the token '{}' has two ids, {} and {}", component.where(), token, first->second,
+                      id);
+    }
     if (!byte_level_) continue;
     const auto bytes = spelt_bytes(token);
     if (!bytes) continue;  // some added tokens are in the vocabulary too, spelt as they are

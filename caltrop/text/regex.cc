@@ -30,6 +30,7 @@ class Translator {
         group();
       } else {
         if (c == '[') open_class();
+        if (ahead("}+")) refuse(2);  // possessive in PCRE2, a second repetition in Oniguruma
         copy(1);
       }
     }
@@ -60,6 +61,9 @@ class Translator {
     const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
     if (letter && std::string_view("dDpPrntfx").find(c) == std::string_view::npos) refuse(2);
     copy(2);
+    const bool may_have_braces = c == 'p' || c == 'P' || c == 'x';  // round a property or a number
+    const size_t end = pattern_.find('}', at_);
+    if (may_have_braces && ahead("{") && end != std::string_view::npos) copy(end + 1 - at_);
   }
 
   void open_class() {
@@ -132,8 +136,7 @@ Regex::Regex(std::string_view pattern, const std::string& where) : where_(where)
                     translated);
   }
   code_ = {code, [](const void* c) { pcre2_code_free(static_cast<pcre2_code*>(const_cast<void*>(c))); }};
-  // Where the machine has no compiler the expression is interpreted, with the same matches.
-  pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);
+  is_compiled_ = pcre2_jit_compile(code, PCRE2_JIT_COMPLETE) == 0;
 }
 
 Regex Regex::literally(std::string_view text, const std::string& where) {
@@ -147,9 +150,10 @@ Regex Regex::literally(std::string_view text, const std::string& where) {
 
 std::optional<Span> Regex::find(std::string_view text, size_t from) const {
   static thread_local Workspace workspace;
+  const auto match = is_compiled_ ? pcre2_jit_match : pcre2_match;
   const int found =
-      pcre2_match(static_cast<const pcre2_code*>(code_.get()), reinterpret_cast<PCRE2_SPTR>(text.data()),
-                  text.size(), from, PCRE2_NO_UTF_CHECK, workspace.data, workspace.context);
+      match(static_cast<const pcre2_code*>(code_.get()), reinterpret_cast<PCRE2_SPTR>(text.data()),
+            text.size(), from, PCRE2_NO_UTF_CHECK, workspace.data, workspace.context);
   if (found == PCRE2_ERROR_NOMATCH) return std::nullopt;
   if (found < 0) {
     throw UserError("{}: the expression gave up on a text, looking from byte {}: {}", where_, from,

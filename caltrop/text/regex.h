@@ -40,6 +40,7 @@ class Regex {
  private:
   std::string where_;
   std::shared_ptr<const void> code_;
+  bool is_compiled_ = false;  // to machine code; else it is interpreted, with the same matches
 };
 
 }  // namespace caltrop
