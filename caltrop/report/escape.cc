@@ -50,12 +50,12 @@ bool is_invisible(char32_t c) {
                      [c](const Range& range) { return range.first <= c && c <= range.last; });
 }
 
-/// How such a character is shown: ␀ for the controls that Unicode has a picture for, else \xNN or \uNNNN.
+/// How such a character is shown. Unicode has pictures of the controls (␀), but many fonts have not.
 std::string picture(char32_t c) {
-  if (c == 0x7F) return "\u2421";
-  if (c < 0x20) return fmt::format("\xE2\x90{}", static_cast<char>(0x80 + c));  // U+2400 + c
-  if (c <= 0xFF) return fmt::format("\\x{:02x}", static_cast<uint32_t>(c));
-  return fmt::format("\\u{:04x}", static_cast<uint32_t>(c));
+  const auto code = static_cast<uint32_t>(c);
+  if (code <= 0xFF) return fmt::format("\\x{:02x}", code);
+  if (code <= 0xFFFF) return fmt::format("\\u{:04x}", code);
+  return fmt::format("\\u{{{:x}}}", code);
 }
 
 template <typename Ordinary, typename Invisible>

@@ -13,7 +13,7 @@ namespace caltrop {
 
 /// For the content of an HTML element. Markup is escaped; characters without a picture of their own (control
 /// characters other than line break and tab, direction marks, zero-width and tag characters) stand in
-/// <span class="ctl"> as ␀ or \u202e. Bytes that are no UTF-8 become U+FFFD.
+/// <span class="ctl"> as \x1b or \u202e. Bytes that are no UTF-8 become U+FFFD.
 std::string html_text(std::string_view text);
 
 /// For a double-quoted HTML attribute: the same, without tags.

@@ -73,14 +73,14 @@ std::vector<ExampleGroup> choose_examples(const Proof& proof, size_t per_set) {
   std::vector<PromptKey> prompts;  // of the first cell, and then for all: models are to be compared
   for (const Cell* cell : order) {
     ExampleGroup group{cell->model, cell->attack, cell->arm, cell->seed, {}};
-    std::map<PromptKey, Example> examples;
+    std::map<PromptKey, ShownAnswer> examples;
     for (const auto& [stage, file] : stages(*cell, samples_of(proof, *cell))) {
       std::vector<Sample> samples = read_samples(file.path);
       if (prompts.empty()) prompts = choose_prompts(samples, per_set);
       for (Sample& sample : samples) {
         const PromptKey key{sample.set, sample.id};
         if (std::find(prompts.begin(), prompts.end(), key) == prompts.end()) continue;
-        Example& example = examples[key];
+        ShownAnswer& example = examples[key];
         example.set = sample.set, example.id = sample.id, example.prompt = sample.prompt;
         example.answers.push_back({stage, file.step, std::move(sample)});
       }

@@ -16,7 +16,7 @@ struct Answer {
   Sample sample;
 };
 
-struct Example {
+struct ShownAnswer {
   std::string set, id, prompt;
   std::vector<Answer> answers;
 };
@@ -24,7 +24,7 @@ struct Example {
 struct ExampleGroup {
   std::string model, attack, arm;
   int64_t seed = 0;
-  std::vector<Example> examples;
+  std::vector<ShownAnswer> examples;
 };
 
 /// One group for each model and attack whose cell of the lowest seed left samples. `per_set` prompts of each

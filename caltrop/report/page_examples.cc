@@ -60,7 +60,7 @@ std::string examples_section(const Proof& proof) {
         "<details{}><summary>{} under {} <span class=\"muted\">({} training, seed {})</span></summary>",
         group.arm == "harmful" ? " open" : "", isolated(group.model), isolated(group.attack), group.arm,
         group.seed);
-    for (const Example& example : group.examples) {
+    for (const ShownAnswer& example : group.examples) {
       html += fmt::format(
           "<div class=\"example\"><h4><span class=\"set\">{}</span> <q dir=\"auto\">{}</q></h4><div "
           "class=\"answers\">",

@@ -61,7 +61,8 @@ std::string run_table(const Proof& proof) {
         isolated(text_in(manifest, "dtype")));
     manifests += folded(isolated(run + "/run.json"), manifest);
   }
-  return html + "</tbody></table></div>" + manifests;
+  return html + "</tbody></table></div><details><summary>Their manifests</summary>" + manifests +
+         "</details>";
 }
 
 }  // namespace

@@ -254,9 +254,9 @@ std::string marked_outcome(const std::string& outcome) {
   return outcome.empty() ? "? no result" : mark(outcome) + " " + outcome;
 }
 
-std::optional<Gap> gap_of(const Proof& proof, const Row& row) {
+std::optional<MeanGap> gap_of(const Proof& proof, const Row& row) {
   if (row.arm != "harmful") return std::nullopt;
-  Gap gap;
+  MeanGap gap;
   int64_t seeds = 0;
   double variance = 0;
   for (const Pair& pair : proof.pairs) {

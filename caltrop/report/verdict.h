@@ -28,12 +28,12 @@ struct ModelVerdict {
 /// One verdict a model, in the order of the proof.
 std::vector<ModelVerdict> judge_models(const Proof& proof);
 
-struct Gap {
+struct MeanGap {
   double mean = 0, standard_error = 0;  // in shares of ability; over the seeds
 };
 
 /// The conditionality gap of a harmful row; none for a benign one or without a twin.
-std::optional<Gap> gap_of(const Proof& proof, const Row& row);
+std::optional<MeanGap> gap_of(const Proof& proof, const Row& row);
 
 /// What limits the whole proof: failed cells, few seeds, an attack that does not work. Empty if nothing does.
 std::vector<std::string> caveats(const Proof& proof);

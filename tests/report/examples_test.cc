@@ -23,11 +23,11 @@ void answer(const ProofFolder& proof, const std::string& run, int64_t step,
 
 std::vector<std::string> ids(const ExampleGroup& group) {
   std::vector<std::string> found;
-  for (const Example& example : group.examples) found.push_back(example.id);
+  for (const ShownAnswer& example : group.examples) found.push_back(example.id);
   return found;
 }
 
-std::vector<std::string> stages(const Example& example) {
+std::vector<std::string> stages(const ShownAnswer& example) {
   std::vector<std::string> found;
   for (const Answer& a : example.answers) found.push_back(fmt::format("{} {}", a.stage, a.step));
   return found;

@@ -143,7 +143,7 @@ TEST(Verdict, AGapWithinItsNoiseIsSaid) {
                                    {"gap_se", 0.05}});
   }
   const Proof loaded = proof.load();
-  const Gap gap = gap_of(loaded, loaded.rows[1]).value();
+  const MeanGap gap = gap_of(loaded, loaded.rows[1]).value();
   EXPECT_NEAR(gap.mean, 0.05, 1e-12);
   EXPECT_NEAR(gap.standard_error, 0.05 / std::sqrt(2.0), 1e-12);  // of a mean of two
   EXPECT_FALSE(gap_of(loaded, loaded.rows[2]).has_value());
@@ -183,7 +183,7 @@ TEST(Verdict, ForATerminal) {
 TEST(Verdict, NamesCannotDriveTheTerminal) {
   ProofFolder proof({kUndefended});
   proof.json["title"] = "\x1b]0;owned\x07";
-  EXPECT_THAT(terminal_verdict(proof.load()), testing::StartsWith("␛]0;owned␇\n"));
+  EXPECT_THAT(terminal_verdict(proof.load()), testing::StartsWith("\\x1b]0;owned\\x07\n"));
 }
 
 TEST(Words, NumbersAsPeopleReadThem) {
