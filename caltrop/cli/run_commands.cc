@@ -106,7 +106,6 @@ void add_run_commands(Commands& commands) {
                         "the model before any defence or attack; default: the model itself");
     command->add_option("--out", *out, "run directory")->required();
     command->add_option("--set", *sets, "key=value of the options below");
-    command->add_option("--seed", spec->seed, "seed")->capture_default_str();
     add_compute_options(*command, spec->compute);
     command->footer([] { return options_help(describe_options<EvaluateOptions>()); });
     command->callback([=] {

@@ -56,9 +56,10 @@ struct Evaluated {
 
 class Evaluation {
  public:
-  /// `clean`: the model before any defence or attack. Throws UserError if the data does not suffice.
+  /// `clean`: the model before any defence or attack. The same data and options make the same instrument in every run, whatever
+  /// its seed. Throws UserError if the data does not suffice.
   Evaluation(const EvaluationData& data, const ChatEncoder& encoder, std::shared_ptr<const Model> clean,
-             const EvaluateOptions& options, uint64_t seed);
+             const EvaluateOptions& options);
   ~Evaluation();
 
   Evaluated run(const Model& model) const;

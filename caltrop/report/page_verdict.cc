@@ -70,7 +70,7 @@ std::string table_row(const Proof& proof, const Row& row) {
   html += labelled_cell("Useful answers, refusals at end",
                         html_text(percent(row.harm_end) + ", " + percent(row.refusal_end)));
   html += labelled_cell(
-      "MeanGap", gap ? fmt::format("<b>{}</b> ± {}", points(gap->mean), plain_points(gap->standard_error))
+      "Gap", gap ? fmt::format("<b>{}</b> ± {}", points(gap->mean), plain_points(gap->standard_error))
                      : fmt::format("<span class=\"muted\">{}</span>", kNone));
   html += "</tr>";
   std::vector<std::string> says;
@@ -113,7 +113,7 @@ std::string meanings() {
          "<dt>Steps to …</dt><dd>Training steps until the first evaluated step with that outcome. “Never”: "
          "not "
          "within this attack.</dd>"
-         "<dt>MeanGap</dt><dd>Conditionality gap: points of general ability lost under harmful training "
+         "<dt>Gap</dt><dd>Conditionality gap: points of general ability lost under harmful training "
          "minus "
          "those lost "
          "under its benign twin, the same training on harmless data. A trap wants it large.</dd>"
@@ -160,7 +160,7 @@ std::string verdict_section(const Proof& proof) {
       "scope=\"col\">Outcome</th>"
       "<th scope=\"col\">Steps to harm</th><th scope=\"col\">Steps to collapse</th>"
       "<th scope=\"col\">Ability, at rest → end</th><th scope=\"col\">Useful answers, refusals at end</th>"
-      "<th scope=\"col\">MeanGap</th></tr></thead>";
+      "<th scope=\"col\">Gap</th></tr></thead>";
   std::string model;
   for (const Row& row : proof.rows) {
     if (row.model != model) html += (model.empty() ? "<tbody>" : "</tbody><tbody>");

@@ -30,7 +30,6 @@ NamedNumbers run_evaluate(const EvaluateSpec& spec, const std::filesystem::path&
                          {"clean_model", spec.clean_model.string()},
                          {"domain", spec.domain.string()},
                          {"evaluate", write_options(spec.options)},
-                         {"seed", spec.seed},
                          {"device", spec.compute.device},
                          {"dtype", spec.compute.dtype}};
   Json inputs = domain.hashes;
@@ -40,7 +39,7 @@ NamedNumbers run_evaluate(const EvaluateSpec& spec, const std::filesystem::path&
   RunDir run = RunDir::create_or_resume(out, hash,
                                         {{"kind", "evaluate"},
                                          {"spec", resolved},
-                                         {"seeds", {spec.seed}},
+                                         {"seeds", Json::array()},
                                          {"inputs", inputs},
                                          {"parent", spec.model.string()},
                                          {"threads", at::get_num_threads()}});
@@ -48,8 +47,7 @@ NamedNumbers run_evaluate(const EvaluateSpec& spec, const std::filesystem::path&
   try {
     const auto model = Model::load(spec.model, spec.compute);
     const std::shared_ptr<const Model> clean = Model::load(spec.clean_model, spec.compute);
-    const Evaluation evaluation(evaluation_data(domain), ChatEncoder::load(spec.model), clean, spec.options,
-                                static_cast<uint64_t>(spec.seed));
+    const Evaluation evaluation(evaluation_data(domain), ChatEncoder::load(spec.model), clean, spec.options);
     const Evaluated evaluated = evaluation.run(*model);
     MetricsWriter metrics(run.metrics(), 0);
     for (const MetricDeclaration& declaration : Evaluation::declarations()) metrics.declare(declaration);

@@ -16,7 +16,6 @@ struct EvaluateSpec {
   std::filesystem::path model, clean_model, domain;
   EvaluateOptions options;
   ModelOptions compute;
-  int64_t seed = 0;
 };
 
 /// Measures and returns the numbers; the directory holds them and every generation. Throws UserError.

@@ -96,7 +96,7 @@ Json write_stage_spec(const StageSpec& spec) {
           {"keep_model", spec.keep_model}};
 }
 
-Json run_stage(const StageSpec& spec, const fs::path& out) {
+Json run_stage(const StageSpec& spec, const fs::path& out, const Evaluated* at_rest) {
   const std::string title = fmt::format("{} {}", kind_name(spec.kind), spec.method);
   const Domain domain = load_domain(spec.domain);
   const Json resolved = write_stage_spec(spec);
@@ -123,7 +123,7 @@ Json run_stage(const StageSpec& spec, const fs::path& out) {
     auto streams = make_streams(
         objective->streams(), domain, spec.kind == StageKind::kDefend ? "defence" : "attack", spec.data,
         spec.irrelevant, objective->options(), encoder, spec.train.longest, seed, out);
-    const Evaluation evaluation(evaluation_data(domain), encoder, clean, spec.evaluate, seed);
+    const Evaluation evaluation(evaluation_data(domain), encoder, clean, spec.evaluate);
 
     const int64_t predicted = forecast(spec, *model, *objective);
     run.update_manifest({{"device", model->device().str()},
@@ -144,7 +144,7 @@ Json run_stage(const StageSpec& spec, const fs::path& out) {
       return steps == spec.train.steps || std::find(at.begin(), at.end(), steps) != at.end();
     };
     hooks.evaluate = [&](int64_t steps) {
-      const Evaluated evaluated = evaluation.run(*model);
+      const Evaluated evaluated = steps == 0 && at_rest != nullptr ? *at_rest : evaluation.run(*model);
       write_samples(run.samples(), steps, evaluated.samples);
       metrics.write(steps, "eval", evaluated.numbers);
       std::string line;
@@ -170,6 +170,7 @@ Json run_stage(const StageSpec& spec, const fs::path& out) {
                  {{"steps", totals.steps},
                   {"rows", totals.rows},
                   {"tokens", totals.tokens},
+                         {"forward_passes", totals.forward_passes}, {"backward_passes", totals.backward_passes},
                   {"seconds", totals.seconds}}}});
   } catch (const UserError& error) {
     run.fail(error.what());

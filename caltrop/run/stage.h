@@ -53,8 +53,10 @@ StageSpec read_stage_spec(StageKind kind, const Json& json, const std::string& w
 Json write_stage_spec(const StageSpec& spec);
 
 /// Runs the stage in `out`, resuming or reusing what is there. Returns the manifest of the finished run.
+/// `at_rest`: what an evaluation at step 0 would find, where the caller has measured the very same model with the very same
+/// options before; it is recorded instead of being measured again.
 /// Throws UserError; the run directory then says status "failed" and can be resumed.
-Json run_stage(const StageSpec& spec, const std::filesystem::path& out);
+Json run_stage(const StageSpec& spec, const std::filesystem::path& out, const Evaluated* at_rest = nullptr);
 
 /// All methods of a kind: defences or attacks.
 std::vector<const Entry*> entries_of(StageKind kind);

@@ -55,6 +55,8 @@ void save_checkpoint(const fs::path& state, const Model& model, const Optimizer&
                                                    {"optimizer_steps", optimizer.steps},
                                                    {"rows", totals.rows},
                                                    {"tokens", totals.tokens},
+                                                   {"forward_passes", totals.forward_passes},
+                                                   {"backward_passes", totals.backward_passes},
                                                    {"seconds", totals.seconds}}));
   const std::vector<fs::path> older = checkpoints(state);
   fs::rename(unfinished, state / fmt::format("{}{:08}", kPrefix, totals.steps));
@@ -71,7 +73,8 @@ TrainTotals load_checkpoint(const fs::path& state, const Model& model, Optimizer
   copy_into(optimizer.state(), newest / "optimizer.safetensors");
   optimizer.steps = required<int64_t>(json, "optimizer_steps", where);
   return {required<int64_t>(json, "steps", where), required<int64_t>(json, "rows", where),
-          required<int64_t>(json, "tokens", where), required<double>(json, "seconds", where)};
+          required<int64_t>(json, "tokens", where), required<int64_t>(json, "forward_passes", where),
+          required<int64_t>(json, "backward_passes", where), required<double>(json, "seconds", where)};
 }
 
 int64_t checkpoint_steps(const fs::path& state) {

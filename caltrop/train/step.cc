@@ -54,6 +54,7 @@ const std::vector<Batch>& Step::batches(const std::string& stream) const {
 
 Tensor Step::backward(const std::string& stream, const LossFn& loss, double weight) {
   const at::AutoGradMode with_gradients(true);
+  ++forward_passes_, ++backward_passes_;
   const std::vector<Batch>& parts = batches(stream);
   const bool alone = parts.size() == 1 && comm::size() == 1;
   if (alone) {  // the common case needs no second pass over the gradients
@@ -121,6 +122,7 @@ Measured Step::measure(const std::string& stream, const LossFn& loss) {
 
 Tensor Step::measure_loss(const std::string& stream, const LossFn& loss) {
   const at::NoGradGuard no_grad;
+  ++forward_passes_;
   Tensor sum = at::zeros({}, model_.parameters().front().second.options());
   int64_t count = 0;
   for (const Batch& part : batches(stream)) {

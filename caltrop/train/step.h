@@ -54,6 +54,9 @@ class Step {
 
   const Model& model() const { return model_; }
   int64_t number() const { return number_; }  // counts from 0
+  /// Passes over the step's batch of one stream, so far.
+  int64_t forward_passes() const { return forward_passes_; }
+  int64_t backward_passes() const { return backward_passes_; }
   /// The random stream of this name at this step: the same after a resume.
   RandomStream random(const std::string& name) const;
 
@@ -66,6 +69,7 @@ class Step {
   uint64_t seed_;
   const Model& model_;
   Batches batches_;
+  int64_t forward_passes_ = 0, backward_passes_ = 0;
 };
 
 /// While it lives, the model's weights are theta + scale * direction; afterwards they are theta again, bit

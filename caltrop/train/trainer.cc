@@ -113,6 +113,7 @@ TrainTotals train(const Model& model, Objective& objective, std::map<std::string
     // ----------------------------------------------------------------------------
 
     totals.steps += 1, totals.rows += drawn.rows, totals.tokens += drawn.tokens, totals.seconds += seconds;
+    totals.forward_passes += step.forward_passes(), totals.backward_passes += step.backward_passes();
     if (totals.steps % options.log_every == 0 || totals.steps == options.steps) {
       TrainHooks::Numbers numbers;
       std::string line;

@@ -52,6 +52,7 @@ struct TrainHooks {
 /// What a finished loop did, for the record of costs.
 struct TrainTotals {
   int64_t steps = 0, rows = 0, tokens = 0;  // tokens of rows as they are, before sharing
+  int64_t forward_passes = 0, backward_passes = 0;  // over one stream's batch
   double seconds = 0;                       // inside the training section
 };
 

@@ -1,0 +1,37 @@
+// The spec of a proof, read and checked as a whole before any work: prove.h shows one.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "caltrop/eval/outcome.h"
+#include "caltrop/run/stage.h"
+
+namespace caltrop {
+
+struct NamedStage {
+  std::string name;
+  StageSpec spec;  // its `model` is set when the grid is run
+};
+
+struct AttackSpec {
+  std::string name;
+  std::string arm;   // "harmful" or "benign"
+  std::string twin;  // name of the attack that differs only in its data; "" without one
+  StageSpec spec;
+};
+
+struct ProofSpec {
+  std::string title;
+  std::filesystem::path model, domain;
+  std::vector<int64_t> seeds = {0};
+  std::vector<NamedStage> align;  // none or one
+  std::vector<NamedStage> defences;
+  std::vector<AttackSpec> attacks;
+  OutcomeThresholds thresholds;
+};
+
+/// Throws UserError: unknown keys and names, a twin that does not exist or runs at other steps, batch or learning rate.
+ProofSpec read_proof_spec(const Json& json, const std::string& who);
+
+}  // namespace caltrop
