@@ -117,6 +117,7 @@ Value Runtime::value_of(const Unary& node, int line) {
   line_ = line;
   if (node.op == "not") return !value.truth();
   if (!value.is_number()) throw Failure("cannot take {}{}", node.op, value.kind_name());
+  if (node.op == "-" && value.is_float()) return -value.as<double>();  // 0 - 0.0 would lose the sign
   return arithmetic(node.op, int64_t{0}, value);
 }
 

@@ -15,7 +15,8 @@ constexpr size_t kLongestText = size_t{16} << 20;
   throw Failure("cannot compute {} {} {}", a.kind_name(), op, b.kind_name());
 }
 
-Value checked(bool overflow, int64_t result) {
+/// `result` once it is known not to have overflowed; a reference, so that it is read last.
+Value checked(bool overflow, const int64_t& result) {
   if (overflow) throw Failure("the result is too large for an integer of 64 bits");
   return result;
 }
@@ -193,8 +194,7 @@ Value slice_of(const Value& object, const Value& from, const Value& to, const Va
     }
     return Value::sequence(sequence->kind, std::move(items));
   }
-  if (object.is_undefined()) throw Failure("cannot take a slice of {}", object.kind_name());
-  return Undefined{"the missing slice of " + object.kind_name()};
+  throw Failure("cannot take a slice of {}", object.kind_name());
 }
 
 Bound::Bound(const Arguments& arguments, std::string_view who, const std::vector<std::string>& parameters,

@@ -19,15 +19,15 @@ class Parser {
       : tokens_(tokenize(source, name), name), expressions_(tokens_) {}
 
   ParsedTemplate run() {
-    parsed_.body = body({}, "");
+    parsed_.body = body({}, "", 1);
     return std::move(parsed_);
   }
 
  private:
-  /// Statements up to a tag of one of `ends`, whose "{%" is then consumed, its name not.
-  Body body(const Words& ends, const std::string& opened_by) {
+  /// Statements up to a tag of one of `ends`, whose "{%" is then consumed, its name not. The statement `opened_by`, empty
+  /// for the template itself, stands at line `opened_at`.
+  Body body(const Words& ends, const std::string& opened_by, int opened_at) {
     const TokenStream::Nested nested(tokens_);
-    const int opened_at = tokens_.line();
     Body statements;
     while (true) {
       expressions_.start_tag();
@@ -51,18 +51,18 @@ class Parser {
     }
   }
 
-  Body body_until(const std::string& end, const std::string& opened_by) {
+  Body body_until(const std::string& end, const std::string& opened_by, int opened_at) {
     end_tag();
-    Body statements = body({end}, opened_by);
+    Body statements = body({end}, opened_by, opened_at);
     tokens_.take();
     end_tag();
     return statements;
   }
 
   /// A body whose loops are its own: it cannot leave a loop around it.
-  Body separate_body(const std::string& end, const std::string& opened_by) {
+  Body separate_body(const std::string& end, const std::string& opened_by, int opened_at) {
     const int loops = std::exchange(loops_, 0);
-    Body statements = body_until(end, opened_by);
+    Body statements = body_until(end, opened_by, opened_at);
     loops_ = loops;
     return statements;
   }
@@ -107,11 +107,11 @@ class Parser {
       expressions_.start_tag();
       ExpressionPtr condition = expressions_.expressions(/*conditional=*/false);
       end_tag();
-      choice.branches.emplace_back(std::move(condition), body({"elif", "else", "endif"}, "if"));
+      choice.branches.emplace_back(std::move(condition), body({"elif", "else", "endif"}, "if", line));
       word = tokens_.take().text;
     }
     if (word == "else") {
-      choice.otherwise = body_until("endif", "if");
+      choice.otherwise = body_until("endif", "if", line);
     } else {
       end_tag();
     }
@@ -127,10 +127,10 @@ class Parser {
     if (tokens_.now().is_name("recursive")) tokens_.fail("'recursive' loops are not supported; use a macro");
     end_tag();
     ++loops_;
-    loop.body = body({"else", "endfor"}, "for");
+    loop.body = body({"else", "endfor"}, "for", line);
     --loops_;
     if (tokens_.take().text == "else") {
-      loop.otherwise = body_until("endfor", "for");
+      loop.otherwise = body_until("endfor", "for", line);
     } else {
       end_tag();
     }
@@ -184,7 +184,7 @@ class Parser {
     }
     SetBlock block{std::move(to), {}, {}};
     if (tokens_.skip_operator("|")) block.filters = filter_chain();
-    block.body = separate_body("endset", "set");
+    block.body = separate_body("endset", "set", line);
     return {line, std::move(block)};
   }
 
@@ -196,7 +196,7 @@ class Parser {
       tokens_.want_operator("=");
       scope.values.emplace_back(std::move(to), expressions_.expression());
     }
-    scope.body = body_until("endwith", "with");
+    scope.body = body_until("endwith", "with", line);
     return {line, std::move(scope)};
   }
 
@@ -219,7 +219,7 @@ class Parser {
     auto made = std::make_shared<Macro>();
     made->name = tokens_.want_any_name("the name of a macro");
     made->parameters = parameters();
-    made->body = separate_body("endmacro", "macro");
+    made->body = separate_body("endmacro", "macro", line);
     return {line, std::shared_ptr<const Macro>(std::move(made))};
   }
 
@@ -229,18 +229,18 @@ class Parser {
     ExpressionPtr call = expressions_.expression();
     if (!std::holds_alternative<Call>(call->node))
       tokens_.fail("'call' wants a call, as in {{% call name() %}}");
-    caller->body = separate_body("endcall", "call");
+    caller->body = separate_body("endcall", "call", line);
     return {line, CallBlock{std::move(caller), std::move(call)}};
   }
 
   Statement filter_block(int line) {
     std::vector<Filter> chain = filter_chain();
-    return {line, FilterBlock{std::move(chain), body_until("endfilter", "filter")}};
+    return {line, FilterBlock{std::move(chain), body_until("endfilter", "filter", line)}};
   }
 
   Statement generation(int line) {
     parsed_.marks_generation = true;
-    return {line, Generation{separate_body("endgeneration", "generation")}};
+    return {line, Generation{separate_body("endgeneration", "generation", line)}};
   }
 
   TokenStream tokens_;

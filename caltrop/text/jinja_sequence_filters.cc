@@ -45,7 +45,8 @@ Value sorted(Runtime& runtime, std::vector<Value> items, V attribute, bool case_
   runtime.charge(bytes_within(items));
   std::vector<std::pair<Value, Value>> keyed;
   for (Value& item : items) {
-    Value key = sort_key(item, attribute, case_sensitive);
+    // In a tuple, so that two missing attributes are not compared: they are equal.
+    Value key = Value::tuple({sort_key(item, attribute, case_sensitive)});
     keyed.emplace_back(std::move(key), std::move(item));
   }
   // As Python: a reversed sort keeps equal items in their order too.
@@ -75,16 +76,18 @@ Value dictsort(Runtime& runtime, V value, A arguments) {
 
 Value unique(Runtime& runtime, V value, A arguments) {
   const Bound bound(arguments, "filter 'unique'", {"case_sensitive", "attribute"});
-  const std::vector<Value> items = value.iterate();
-  std::vector<Value> keys, chosen;
-  for (const Value& item : items) {
-    Value key = sort_key(item, bound[1], bound.truth(0, false));
-    runtime.charge(1 + keys.size() / 16);
-    if (std::any_of(keys.begin(), keys.end(), [&](const Value& seen) { return equal(seen, key); })) continue;
-    keys.push_back(std::move(key));
-    chosen.push_back(item);
-  }
-  return Value::generator(std::move(chosen));
+  return Value::generator({value, bound[1]}, [&runtime, value, bound] {
+    std::vector<Value> keys, chosen;
+    for (const Value& item : value.iterate()) {
+      Value key = sort_key(item, bound[1], bound.truth(0, false));
+      runtime.charge(1 + keys.size() / 16);
+      if (std::any_of(keys.begin(), keys.end(), [&](const Value& seen) { return equal(seen, key); }))
+        continue;
+      keys.push_back(std::move(key));
+      chosen.push_back(item);
+    }
+    return chosen;
+  });
 }
 
 Value extreme(V value, A arguments, const char* who, bool is_least) {
@@ -121,47 +124,60 @@ Value join_texts(Runtime& runtime, V value, A arguments) {
   return out;
 }
 
+/// The values that a generator with these arguments is made from.
+std::vector<Value> uses_of(V value, A arguments) {
+  std::vector<Value> uses = arguments.positional;
+  for (const auto& [name, argument] : arguments.named) uses.push_back(argument);
+  uses.push_back(value);
+  return uses;
+}
+
+/// The first positional argument, taken out.
+Value take_first(Arguments& arguments, std::string_view who, std::string_view what) {
+  if (arguments.positional.empty()) throw Failure("{}: {} is missing", who, what);
+  Value first = arguments.positional.front();
+  arguments.positional.erase(arguments.positional.begin());
+  return first;
+}
+
 Value map(Runtime& runtime, V value, A arguments) {
-  std::vector<Value> results;
-  if (arguments.positional.empty()) {
-    const Bound bound(arguments, "filter 'map'", {"attribute", "default"}, 1);
-    for (const Value& item : value.iterate()) {
-      Value part = part_of(item, bound[0]);
-      results.push_back(part.is_undefined() && bound.has(1) ? bound[1] : part);
+  return Value::generator(uses_of(value, arguments), [&runtime, value, arguments] {
+    std::vector<Value> results;
+    if (!value.truth()) return results;  // None too
+    if (arguments.positional.empty()) {
+      const Bound bound(arguments, "filter 'map'", {"attribute", "default"}, 1);
+      for (const Value& item : value.iterate()) {
+        runtime.charge(1);
+        Value part = part_of(item, bound[0]);
+        results.push_back(part.is_undefined() && bound.has(1) ? bound[1] : part);
+      }
+      return results;
     }
-  } else {
-    const std::string name = arguments.positional[0].text("filter 'map'");
     Arguments rest = arguments;
-    rest.positional.erase(rest.positional.begin());
+    const std::string name = take_first(rest, "filter 'map'", "the name of a filter").text("filter 'map'");
     for (const Value& item : value.iterate()) results.push_back(runtime.apply_filter(name, item, rest));
-  }
-  runtime.charge(results.size());
-  return Value::generator(std::move(results));
+    return results;
+  });
 }
 
 /// select, reject and, with an attribute as first argument, selectattr and rejectattr.
-Value chosen(Runtime& runtime, V value, const Arguments& arguments, const char* who, bool by_attribute,
-             bool wanted) {
-  Arguments rest = arguments;
-  Value attribute;
-  if (by_attribute) {
-    if (rest.positional.empty()) throw Failure("{}: the name of an attribute is missing", who);
-    attribute = rest.positional[0];
-    rest.positional.erase(rest.positional.begin());
-  }
-  std::string test;
-  if (!rest.positional.empty()) {
-    test = rest.positional[0].text(who);
-    rest.positional.erase(rest.positional.begin());
-  }
-  std::vector<Value> items;
-  for (const Value& item : value.iterate()) {
-    const Value tested = by_attribute ? part_of(item, attribute) : item;
-    runtime.charge(1);
-    if ((test.empty() ? tested.truth() : runtime.apply_test(test, tested, rest)) == wanted)
-      items.push_back(item);
-  }
-  return Value::generator(std::move(items));
+Value chosen(Runtime& runtime, V value, A arguments, const char* who, bool by_attribute, bool wanted) {
+  return Value::generator(uses_of(value, arguments), [&runtime, value, arguments, who, by_attribute, wanted] {
+    std::vector<Value> items;
+    if (!value.truth()) return items;  // None too
+    Arguments rest = arguments;
+    Value attribute;
+    if (by_attribute) attribute = take_first(rest, who, "the name of an attribute");
+    std::string test;
+    if (!rest.positional.empty()) test = take_first(rest, who, "").text(who);
+    for (const Value& item : value.iterate()) {
+      const Value tested = by_attribute ? part_of(item, attribute) : item;
+      runtime.charge(1);
+      if ((test.empty() ? tested.truth() : runtime.apply_test(test, tested, rest)) == wanted)
+        items.push_back(item);
+    }
+    return items;
+  });
 }
 
 Value first(Runtime&, V value, A arguments) {
@@ -192,11 +208,13 @@ Value list(Runtime&, V value, A arguments) {
 
 Value items(Runtime&, V value, A arguments) {
   const Bound none(arguments, "filter 'items'", {});
-  if (value.is_undefined()) return Value::generator({});
-  if (value.dict_if() == nullptr) throw Failure("filter 'items': got {}, want a dict", value.kind_name());
-  std::vector<Value> pairs;
-  for (const auto& [key, item] : value.dict_if()->items) pairs.push_back(Value::tuple({key, item}));
-  return Value::generator(std::move(pairs));
+  return Value::generator({value}, [value] {
+    std::vector<Value> pairs;
+    if (value.is_undefined()) return pairs;
+    if (value.dict_if() == nullptr) throw Failure("filter 'items': got {}, want a dict", value.kind_name());
+    for (const auto& [key, item] : value.dict_if()->items) pairs.push_back(Value::tuple({key, item}));
+    return pairs;
+  });
 }
 
 Value reversed(Runtime&, V value, A arguments) {
@@ -204,7 +222,9 @@ Value reversed(Runtime&, V value, A arguments) {
   if (value.is_text()) return slice_of(value, None{}, None{}, int64_t{-1});
   std::vector<Value> all = value.iterate();
   std::reverse(all.begin(), all.end());
-  return Value::generator(std::move(all));
+  const Sequence* sequence = value.sequence_if();
+  if (sequence && sequence->kind == Sequence::Kind::kGenerator) return Value::list(std::move(all));
+  return Value::generator(all, [all] { return all; });
 }
 
 }  // namespace

@@ -49,6 +49,16 @@ Value Value::sequence(Sequence::Kind kind, std::vector<Value> items) {
   return value;
 }
 
+Value Value::generator(const std::vector<Value>& uses, std::function<std::vector<Value>()> make) {
+  auto sequence = std::make_shared<Sequence>();
+  sequence->kind = Sequence::Kind::kGenerator;
+  sequence->make = std::move(make);
+  for (const Value& used : uses) count_in(*sequence, used);
+  Value value;
+  value.data_ = std::move(sequence);
+  return value;
+}
+
 Value Value::dict(std::vector<std::pair<Value, Value>> items) {
   auto dict = std::make_shared<Dict>();
   std::map<std::string, size_t> places;  // of text keys, which nearly all keys are
@@ -140,9 +150,8 @@ std::vector<Value> Value::iterate() const {
   }
   if (Sequence* sequence = pointer<Sequence>()) {
     if (sequence->kind != Sequence::Kind::kGenerator) return sequence->items;
-    if (sequence->used) return {};
-    sequence->used = true;
-    return sequence->items;
+    const auto make = std::exchange(sequence->make, nullptr);
+    return make != nullptr ? make() : std::vector<Value>();
   }
   if (const Dict* dict = dict_if()) {
     for (const auto& [key, value] : dict->items) items.push_back(key);

@@ -60,7 +60,7 @@ struct Sequence {
   };
   Kind kind;
   std::vector<Value> items;
-  bool used = false;  // a generator that was gone through
+  std::function<std::vector<Value>()> make;  // of a generator; null once it was gone through
   int depth = 1;
   size_t weight = 1;  // values within, itself included
 };
@@ -104,9 +104,8 @@ class Value {
   static Value sequence(Sequence::Kind kind, std::vector<Value> items);
   static Value list(std::vector<Value> items) { return sequence(Sequence::Kind::kList, std::move(items)); }
   static Value tuple(std::vector<Value> items) { return sequence(Sequence::Kind::kTuple, std::move(items)); }
-  static Value generator(std::vector<Value> items) {
-    return sequence(Sequence::Kind::kGenerator, std::move(items));
-  }
+  /// Calls `make` when it is gone through: never, perhaps. `uses` are the values within `make`.
+  static Value generator(const std::vector<Value>& uses, std::function<std::vector<Value>()> make);
   /// A later key replaces the value of an equal earlier one. Throws Failure for keys that have no hash.
   static Value dict(std::vector<std::pair<Value, Value>> items);
   static Value function(std::string name, std::function<Value(Runtime&, const Arguments&)> call);

@@ -86,7 +86,7 @@ Value indented(Runtime& runtime, V value, A arguments) {
     check_length(static_cast<double>(width));
     indent.assign(static_cast<size_t>(std::max<int64_t>(width, 0)), ' ');
   }
-  const std::vector<std::string> lines = split_lines(to_text(value) + "\n", false);
+  const std::vector<std::string> lines = split_lines(value.text("filter 'indent'") + "\n", false);
   runtime.charge(lines.size());
   check_length(static_cast<double>(value.weight()) +
                static_cast<double>(lines.size()) * static_cast<double>(indent.size()));
@@ -147,6 +147,7 @@ Value to_integer(Runtime&, V value, A arguments) {
   const Value fallback = bound.has(0) ? bound[0] : Value(int64_t{0});
   const int64_t base = bound.integer(1, 10);
   if (base < 2 || base > 36) throw Failure("filter 'int': the base is {}, want 2 to 36", base);
+  if (value.is_undefined()) throw Failure("filter 'int': got {}", value.kind_name());
   if (value.is_int() || value.is_bool()) return value.integer("");
   std::optional<int64_t> number;
   if (value.is_float()) number = whole_part(value.as<double>());
@@ -159,6 +160,7 @@ Value to_integer(Runtime&, V value, A arguments) {
 
 Value to_float(Runtime&, V value, A arguments) {
   const Bound bound(arguments, "filter 'float'", {"default"});
+  if (value.is_undefined()) throw Failure("filter 'float': got {}", value.kind_name());
   if (value.is_number()) return value.number("");
   if (const std::string* text = value.text_if()) {
     if (const auto number = parse_float(*text)) return *number;

@@ -46,19 +46,25 @@ utf8proc_category_t category(std::string_view character) {
   return utf8proc_category(static_cast<utf8proc_int32_t>(code_point(character)));
 }
 
+/// The last character of `text`.
+std::string_view last_of(std::string_view text) {
+  size_t start = text.size() - 1;
+  while (start > 0 && text.size() - start < 4 && (static_cast<unsigned char>(text[start]) & 0xC0) == 0x80)
+    --start;
+  if (length_of_first(text.substr(start)) != text.size() - start) start = text.size() - 1;  // not UTF-8
+  return text.substr(start);
+}
+
 template <typename Drop>
 std::string_view strip_if(std::string_view text, Ends ends, Drop drop) {
-  const std::vector<std::string_view> all = characters(text);
-  size_t first = 0, last = all.size();
   if (ends != Ends::kRight) {
-    while (first < last && drop(all[first])) ++first;
+    while (!text.empty() && drop(text.substr(0, length_of_first(text))))
+      text.remove_prefix(length_of_first(text));
   }
   if (ends != Ends::kLeft) {
-    while (last > first && drop(all[last - 1])) --last;
+    while (!text.empty() && drop(last_of(text))) text.remove_suffix(last_of(text).size());
   }
-  if (first == last) return {};
-  return {all[first].data(),
-          static_cast<size_t>(all[last - 1].data() + all[last - 1].size() - all[first].data())};
+  return text;
 }
 
 }  // namespace
@@ -128,7 +134,18 @@ std::string_view strip(std::string_view text, Ends ends, std::string_view of) {
   });
 }
 
-std::string upper(std::string_view text) { return mapped(text, utf8proc_toupper); }
+std::string upper(std::string_view text) {
+  std::string out;
+  for (std::string_view character : characters(text)) {
+    if (character == "ß") {
+      out += "SS";
+    } else {
+      append_mapped(out, character, utf8proc_toupper);
+    }
+  }
+  return out;
+}
+
 std::string lower(std::string_view text) { return mapped(text, utf8proc_tolower); }
 
 std::string title(std::string_view text) {
@@ -177,9 +194,6 @@ std::vector<std::string> split_at_space(std::string_view text, int64_t limit, bo
     size_t end = at;
     const bool is_rest = limit >= 0 && static_cast<int64_t>(parts.size()) == limit;
     while (end < all.size() && (is_rest || !is_space(all[end]))) ++end;
-    if (is_rest) {  // white space at the far end does not count
-      while (is_space(all[end - 1])) --end;
-    }
     std::string part;
     if (from_right) {
       for (size_t i = end; i > at; --i) part += all[i - 1];

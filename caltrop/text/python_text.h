@@ -1,7 +1,8 @@
 // Python's str for UTF-8: characters are counted and cut as code points, white space and case are Unicode's.
 //
-// Bytes that are not valid UTF-8 count as one character each. Case is mapped one character to one, so "ß"
-// stays as it is where Python's upper() gives "SS". Tested by tests/text/python_text_test.cc.
+// Bytes that are not valid UTF-8 count as one character each. Case is mapped one character to one, except that upper()
+// makes "SS" of "ß": Python also expands ligatures ("ﬁ") and knows a final sigma.
+// Tested by tests/text/python_text_test.cc.
 #pragma once
 
 #include <cstdint>
