@@ -10,7 +10,7 @@ using test::ScratchFolder;
 
 TEST(Samples, ReadingGivesBackWhatWasWritten) {
   const ScratchFolder scratch;
-  const std::string hostile = std::string("</script>\x01\u202e\n\"", 17) + std::string("\0", 1);
+  const std::string hostile = std::string("</script>\x01\u202e\n\"") + '\0';
   write_samples(scratch / "samples", 10,
                 {{"restricted",
                   "soup-3",

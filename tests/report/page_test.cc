@@ -1,4 +1,4 @@
-#include <regex>
+#include <set>
 
 #include "caltrop/record/run_dir.h"
 #include "caltrop/record/samples.h"
@@ -27,6 +27,19 @@ std::string between(const std::string& text, const std::string& begin, const std
   return text.substr(at, text.find(end, at) - at);
 }
 
+/// Every attribute of the page with its value. Shown text holds no bare quotation mark, so none can be taken for one.
+std::set<std::pair<std::string, std::string>> attributes(const std::string& page) {
+  const std::string markup =
+      page.substr(0, page.find("\n<script>"));  // our own script and what follows it apart
+  std::set<std::pair<std::string, std::string>> found;
+  for (size_t at = markup.find("=\""); at != std::string::npos; at = markup.find("=\"", at + 1)) {
+    const size_t begin = markup.find_last_of(" \n", at) + 1;
+    const size_t end = markup.find('"', at + 2);
+    found.emplace(markup.substr(begin, at - begin), markup.substr(at + 2, end - at - 2));
+  }
+  return found;
+}
+
 const std::string& fixture_page() {
   static const std::string page = render_page(load_proof(test::data_file("proof")));
   return page;
@@ -52,7 +65,11 @@ TEST(Page, TheTableHasARowForEachModelAndArm) {
 }
 
 TEST(Page, RefersToNothingOutsideItself) {
-  EXPECT_FALSE(std::regex_search(fixture_page(), std::regex("(src|href|srcset)=\"[^#]")));
+  for (const auto& [name, value] : attributes(fixture_page())) {
+    EXPECT_NE(name, "src");
+    if (name != "href") continue;
+    EXPECT_EQ(value[0], '#') << value;
+  }
   EXPECT_FALSE(has(fixture_page(), "@import"));
   EXPECT_FALSE(has(fixture_page(), "url("));
 }
@@ -66,7 +83,10 @@ TEST(Page, ThePolicyAllowsItsOwnScriptAndStyleAndNothingElse) {
                               content_hash(script), content_hash(style))));
   EXPECT_EQ(occurrences(fixture_page(), "<script"), 2u);  // the curves' data, and our own
   EXPECT_EQ(occurrences(fixture_page(), "</script"), 2u);
-  EXPECT_FALSE(std::regex_search(fixture_page(), std::regex("<[^>]* (style|on[a-z]+)=")));
+  for (const auto& [name, value] : attributes(fixture_page())) {
+    EXPECT_NE(name, "style") << value;
+    EXPECT_NE(name.substr(0, 2), "on") << value;
+  }
 }
 
 TEST(Page, HostileTextIsTextWhereverItStands) {
