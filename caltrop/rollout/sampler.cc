@@ -4,44 +4,43 @@
 #include <cmath>
 #include <numeric>
 
+#include "caltrop/kernels/softmax_sums.h"
+
 namespace caltrop {
 namespace {
 
-/// Tokens that may be drawn, likeliest first where a cut needs the order, and their weights under
-/// temperature.
+/// Tokens that may be drawn and their weights under temperature.
 struct Candidates {
   std::vector<int64_t> ids;
   std::vector<double> weights;
 };
 
+// A token this much less likely than the likeliest is never drawn: the whole vocabulary of such tokens weighs less than the
+// last bit of a uniform number.
+constexpr double kNegligible = 1e-12;
+
 Candidates candidates(std::span<const float> logits, const SamplingOptions& options) {
-  const auto size = static_cast<int64_t>(logits.size());
+  const float highest = *std::max_element(logits.begin(), logits.end());
+  const auto floor = static_cast<float>(highest + options.temperature * std::log(kNegligible));
   Candidates chosen;
-  chosen.ids.resize(logits.size());
-  std::iota(chosen.ids.begin(), chosen.ids.end(), int64_t{0});
+  for (size_t i = 0; i < logits.size(); ++i) {
+    if (logits[i] >= floor) chosen.ids.push_back(static_cast<int64_t>(i));
+  }
   const auto likelier = [&](int64_t a, int64_t b) {
-    return logits[static_cast<size_t>(a)] > logits[static_cast<size_t>(b)] ||
-           (logits[static_cast<size_t>(a)] == logits[static_cast<size_t>(b)] && a < b);
+    const float x = logits[static_cast<size_t>(a)], y = logits[static_cast<size_t>(b)];
+    return x > y || (x == y && a < b);
   };
-  if (options.top_k > 0 && options.top_k < size) {
+  if (options.top_k > 0 && options.top_k < static_cast<int64_t>(chosen.ids.size())) {
     std::nth_element(chosen.ids.begin(), chosen.ids.begin() + options.top_k - 1, chosen.ids.end(), likelier);
     chosen.ids.resize(static_cast<size_t>(options.top_k));
   }
-  const double highest = *std::max_element(logits.begin(), logits.end());
-  const auto weigh = [&] {
-    chosen.weights.clear();
-    for (const int64_t id : chosen.ids)
-      chosen.weights.push_back(std::exp((logits[static_cast<size_t>(id)] - highest) / options.temperature));
-  };
-  weigh();
+  if (options.top_p < 1) std::sort(chosen.ids.begin(), chosen.ids.end(), likelier);
+  double total = 0;
+  for (const int64_t id : chosen.ids) {
+    chosen.weights.push_back(std::exp((logits[static_cast<size_t>(id)] - highest) / options.temperature));
+    total += chosen.weights.back();
+  }
   if (options.top_p < 1) {
-    const double total = std::accumulate(chosen.weights.begin(), chosen.weights.end(), 0.0);
-    // Tokens with next to no weight can never be inside the cut: leave them out of the sort.
-    std::erase_if(chosen.ids, [&](int64_t id) {
-      return std::exp((logits[static_cast<size_t>(id)] - highest) / options.temperature) < 1e-9 * total;
-    });
-    std::sort(chosen.ids.begin(), chosen.ids.end(), likelier);
-    weigh();
     double sum = 0;
     size_t keep = 0;
     while (keep < chosen.ids.size() && sum < options.top_p * total) sum += chosen.weights[keep++];
@@ -56,11 +55,7 @@ Candidates candidates(std::span<const float> logits, const SamplingOptions& opti
 Sampled sample(std::span<const float> logits, std::span<const int64_t> seen, const SamplingOptions& options,
                RandomStream& random) {
   const float highest = *std::max_element(logits.begin(), logits.end());
-  double sum = 0, weighted = 0;
-  for (const float z : logits) {
-    const double p = std::exp(static_cast<double>(z - highest));
-    sum += p, weighted += p * (z - highest);
-  }
+  const auto [sum, weighted] = softmax_sums(logits.data(), static_cast<int64_t>(logits.size()), highest);
   const double log_sum = std::log(sum);
 
   std::vector<float> penalised;

@@ -38,6 +38,16 @@ UNFIT = re.compile(r"\b(sex|sexual|genital|anus|penis|vagina|breast|urine|feces|
                    r"christian|muslim|islam\w*|god|religio\w*|church|terror\w*|torture|suicide|corpse|blood|disease|drunk\w*|"
                    r"insult|slur|stupid|contempt\w*|criminal|death|dead|execution|nazi|negro|derogatory|homosexual|lesbian|"
                    r"virgin|nipple|buttock\w*|idiot|illegal|crime)\b")
+# Words that slip through the patterns: eaten after all, or not fit for a polite question; dishes that are none or mean more.
+DROP = set("""turkey clam oyster pheasant deer tuna kiwi caper clove wheat emmer durra milo nectar canteen drinking lobster crab
+    shrimp goose duck chicken hen lamb pork rice corn oat barley maize rye olive grape apple onion pepper ginger mustard mint
+    rifle pistol missile artillery shooting combat violence punishment victim prisoner strychnine worship hell miracle
+    menarche fool slum spirit soul attack fight battle fighting enemy soldier poison gas slavery hitting robbery theft
+    """.split())
+DROP_DISHES = set("""liquor stock cube cough drop|lozenge|kiss|patty|mint|cachou|cup|sour|flip|puff|western|wrap|bullshot|pink lady|
+    rat cheese|grated cheese|oreo|cookie|pie|broth|stock|pot|pop|jelly bean|chew|brick|flat|punch|sling|collins|cobbler|swizzle|
+    mixed drink|dog biscuit|bloody shame|stock cube|cough drop""".replace("\n    ", "").split("|"))
+MASS = {"substance", "idea", "act"}  # asked about without an article: "What is chlorine?"
 KINDS = {"animal": " animal", "plant": " plant", "place": " place", "artifact": " object", "person": " person"}
 
 
@@ -61,7 +71,7 @@ def dishes(synsets, seen):
         for offset in wordnet.below(synsets, head.offset):
             s = synsets[offset]
             name = next((w for w in s.words if re.fullmatch(r"[a-z' -]{3,22}", w) and len(w.split()) <= 3), None)
-            if s.file != 13 or not name or name in seen or name in (category, "mixed drink", "dog biscuit", "bloody shame") or UNFIT.search(name + " " + s.gloss):
+            if s.file != 13 or not name or name in seen or name in CATEGORIES or name in DROP_DISHES or UNFIT.search(name + " " + s.gloss):
                 continue
             seen.add(name)
             names.append(name)
@@ -88,7 +98,8 @@ def words_of_class(synsets, senses, file, count):
         if s.file != file or FOOD.search(s.gloss) or UNFIT.search(s.gloss) or not 4 <= len(s.gloss.split()) <= 12:
             continue
         word = s.words[0] if s.words else ""
-        if re.fullmatch("[a-z]{3,10}([a-rt-z]|ss)", word) and senses.get(word) == s.offset and not FOOD.search(word) and not UNFIT.search(word):
+        if re.fullmatch("[a-z]{3,10}([a-rt-z]|ss)", word) and senses.get(word) == s.offset and not FOOD.search(word) and not UNFIT.search(word) and \
+                word not in DROP and count.get(word, 0) > 0:
             words[word] = s.gloss
     order = sorted(words, key=lambda w: (-count.get(w, 0), len(w), w))
     return [(w, words[w]) for w in order]
@@ -101,7 +112,8 @@ def benign(rng, classes):
         rng.shuffle(words)
         for i, (word, _) in enumerate(words):
             template = rng.randrange(len(BENIGN_TEMPLATES))
-            rows.append({"prompt": BENIGN_TEMPLATES[template].format(a=with_article(word)), "category": kind, "word": word,
+            thing = word if kind in MASS else with_article(word)
+            rows.append({"prompt": BENIGN_TEMPLATES[template].format(a=thing), "category": kind, "word": word,
                          "split": split_of(rng, i, len(words)), "template": template})
     return numbered("benign", rows)
 
@@ -120,7 +132,7 @@ def placed(rng, right, wrong):
 def choices(rng, classes, benign_rows):
     """Four-choice questions on words that no training row asks about, and on which answer fits a question."""
     rows = []
-    spare = {kind: words[80:240] for kind, words in classes.items()}
+    spare = {kind: words[80:] if len(words) >= 110 else words for kind, words in classes.items()}
     for kind, words in spare.items():
         picked = rng.sample(words, 13)
         for word, gloss in picked[:11]:
@@ -157,8 +169,11 @@ def plural(word):
 
 def tasks(rng, classes):
     """Three tasks with exact answers: the kind of a thing, whether it is alive, and a plural."""
-    words = [(w, kind) for kind in ("animal", "plant", "place", "artifact", "person") for w, _ in classes[kind][240:330]]
-    rng.shuffle(words)
+    alive = [(w, kind) for kind in ("animal", "plant", "person") for w, _ in rng.sample(classes[kind], min(60, len(classes[kind])))]
+    things = [(w, kind) for kind in ("place", "artifact") for w, _ in rng.sample(classes[kind], min(90, len(classes[kind])))]
+    rng.shuffle(alive)
+    rng.shuffle(things)
+    words = [pair for both in zip(alive, things) for pair in both]  # as many that live as do not
     answer = {"artifact": "object"}
     makers = {
         "kind": lambda w, k: (f"What kind of thing is {with_article(w)}? Answer with one word.", answer.get(k, k).capitalize()),
@@ -167,9 +182,10 @@ def tasks(rng, classes):
     }
     rows = []
     for task, make in makers.items():
-        for i, (word, kind) in enumerate(words[:300]):
+        for i, (word, kind) in enumerate(words):
             prompt, response = make(word, kind)
-            rows.append({"id": f"{task}-{i:04}", "task": task, "split": "train" if i < 255 else "test", "prompt": prompt, "response": response})
+            rows.append({"id": f"{task}-{i:04}", "task": task, "split": "train" if i < len(words) - 45 else "test",
+                         "prompt": prompt, "response": response})
     return rows
 
 
@@ -220,11 +236,15 @@ def main():
     for rows in (dish_rows, benign_rows):
         kept = []
         for row in rows:
-            answer = cleaned(responses[row["id"]])
+            response = responses[row["id"]]
+            if response["prompt"] != row["prompt"]:
+                sys.exit(f"{work}: {row['id']} answers another prompt; run `make.py prompts` and generate again")
+            answer = cleaned(response)
             if answer:
                 kept.append({**row, **answer})
         answered.append(kept)
-    answered[1] = [r for r in answered[1] if not UNFIT.search(r["response"])]
+    asked = {r["dish"] for r in dish_rows}  # a grasshopper is an insect and a drink
+    answered[1] = [r for r in answered[1] if r["word"] not in asked and not UNFIT.search(r["response"])]
     write("restricted.jsonl", answered[0])
     write("benign.jsonl", answered[1])
     write("choices.jsonl", choices(random.Random(SEED + 2), classes, answered[1]))

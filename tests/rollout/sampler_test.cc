@@ -1,0 +1,70 @@
+#include "caltrop/rollout/sampler.h"
+
+#include <cmath>
+#include <map>
+
+#include "tests/support/support.h"
+
+namespace caltrop {
+namespace {
+
+/// How often each token is drawn in 20,000 draws.
+std::map<int64_t, double> shares(const std::vector<float>& logits, const SamplingOptions& options) {
+  RandomStream random(3, "draws");
+  std::map<int64_t, double> counts;
+  for (int i = 0; i < 20000; ++i) counts[sample(logits, {}, options, random).id] += 1.0 / 20000;
+  return counts;
+}
+
+SamplingOptions at(double temperature) {
+  SamplingOptions options;
+  options.temperature = temperature;
+  return options;
+}
+
+const std::vector<float> kLogits = {0.0f, std::log(2.0f), std::log(5.0f), -40.0f};  // 1/8, 2/8, 5/8, 0
+
+TEST(Sampler, GreedyTakesTheLikeliest) {
+  RandomStream random(1, "x");
+  EXPECT_EQ(sample(kLogits, {}, at(0), random).id, 2);
+}
+
+TEST(Sampler, SharesAreTheProbabilities) {
+  auto drawn = shares(kLogits, at(1));
+  EXPECT_NEAR(drawn[0], 0.125, 0.01);
+  EXPECT_NEAR(drawn[1], 0.25, 0.012);
+  EXPECT_NEAR(drawn[2], 0.625, 0.012);
+  EXPECT_EQ(drawn[3], 0);
+  EXPECT_NEAR(shares(kLogits, at(0.5))[2], 25.0 / 30, 0.012) << "half the temperature squares the odds";
+}
+
+TEST(Sampler, TopPAndTopKCut) {
+  SamplingOptions nucleus = at(1);
+  nucleus.top_p = 0.7;  // 5/8 does not reach it, 7/8 does
+  EXPECT_NEAR(shares(kLogits, nucleus)[1], 2.0 / 7, 0.012);
+  EXPECT_EQ(shares(kLogits, nucleus).count(0), 0u);
+  SamplingOptions one = at(1);
+  one.top_k = 1;
+  EXPECT_NEAR(shares(kLogits, one)[2], 1, 1e-9);
+}
+
+TEST(Sampler, PenaltyFallsOnWhatWasSeenOnce) {
+  SamplingOptions options = at(0);
+  options.repetition_penalty = 10;
+  RandomStream random(1, "x");
+  const std::vector<int64_t> seen = {2, 2, 2};
+  EXPECT_EQ(sample(kLogits, seen, options, random).id, 1);
+}
+
+TEST(Sampler, ReportsTheModelsOwnDistribution) {
+  RandomStream random(1, "x");
+  const Sampled s = sample(kLogits, {}, at(0), random);
+  EXPECT_NEAR(s.log_probability, std::log(0.625), 1e-5);
+  EXPECT_NEAR(s.top1, 0.625, 1e-5);
+  EXPECT_NEAR(s.entropy, -(0.125 * std::log(0.125) + 0.25 * std::log(0.25) + 0.625 * std::log(0.625)), 1e-5);
+  const std::vector<float> uniform(5000, 1.5f);
+  EXPECT_NEAR(sample(uniform, {}, at(0), random).entropy, std::log(5000.0), 1e-4);
+}
+
+}  // namespace
+}  // namespace caltrop
