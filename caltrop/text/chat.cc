@@ -129,15 +129,16 @@ RenderedChat ChatTemplate::render(std::span<const Message> messages, bool add_ge
 Span ChatTemplate::said_in(std::span<const Message> until_turn, const std::string& whole) const {
   const std::string before = text_of(until_turn.first(until_turn.size() - 1), /*add_generation_prompt=*/true);
   const std::string through = text_of(until_turn, /*add_generation_prompt=*/false);
-  if (!through.starts_with(before) || !whole.starts_with(through)) {
+  const auto fail = [&](const char* what) {
     throw UserError(
-        "{}: the template rewrites earlier turns: message {}, the assistant's, does not stand in the whole "
-        "conversation "
-        "as it stood when it was the last, so what the assistant says cannot be told from the rest. Put {{% "
-        "generation %}} "
-        "and {{% endgeneration %}} around it in the template, or give conversations with one answer.",
-        parts_->name, until_turn.size());
-  }
+        "{}: {} (message {}, the assistant's), so what the assistant says cannot be told from the rest. Put "
+        "{{% generation %}} and {{% endgeneration %}} around it in the template, or {}.",
+        parts_->name, what, until_turn.size(),
+        whole.starts_with(through) ? "train on a template whose generation prompt its answers start with"
+                                   : "give conversations with one answer");
+  };
+  if (!whole.starts_with(through)) fail("the template rewrites earlier turns once later ones follow");
+  if (!through.starts_with(before)) fail("the template writes an answer otherwise than it prompts for it");
   const std::string_view turn = std::string_view(through).substr(before.size());
   return {before.size(), before.size() + said_length(turn, until_turn.back().content)};
 }

@@ -13,8 +13,8 @@
 //   The mark that ends the turn is said (a model that does not learn it never stops); white space after the
 //   mark is not: generation has ended by then. A template without such a mark ends turns by white space
 //   alone, and then that is said. A template that writes earlier turns differently once later ones follow
-//   (Qwen 3 drops their reasoning) has no such difference, and asking for a conversation where it matters is
-//   an error.
+//   (Qwen 3 drops their reasoning), or that prompts with what its answers lack (DeepSeek R1's "<think>"), has no
+//   such difference, and asking for a conversation where it matters is an error.
 //
 // Tested by tests/text/chat_test.cc and tools/compare_templates.py.
 #pragma once
@@ -65,7 +65,7 @@ class ChatTemplate {
   static ChatTemplate built_in(const std::string& format, const SpecialTokens& special_tokens);
 
   /// Throws UserError for what the template refuses (raise_exception), for a template that fails, and for one
-  /// that rewrites earlier turns of a conversation.
+  /// that has no difference to take (see above).
   RenderedChat render(std::span<const Message> messages, bool add_generation_prompt) const;
 
   /// The template itself, to be written into a model folder.

@@ -76,13 +76,24 @@ TEST(Chat, ATemplateThatRewritesEarlierTurnsIsRefusedWhereItMatters) {
   const ChatTemplate chat =
       chat_of("{% for m in messages %}[{{ m.content }}{{ '!' if loop.last }}]{% endfor %}");
   EXPECT_EQ(chat.render(std::vector<Message>{{"user", "a"}}, true).text, "[a!]");
-  EXPECT_USER_ERROR(
-      chat.render(kTwoAnswers, false),
-      "test: the template rewrites earlier turns: message 2, the assistant's, does not stand in the whole "
-      "conversation "
-      "as it stood when it was the last, so what the assistant says cannot be told from the rest. Put {% "
-      "generation %} "
-      "and {% endgeneration %} around it in the template, or give conversations with one answer.");
+  EXPECT_USER_ERROR(chat.render(kTwoAnswers, false),
+                    "test: the template rewrites earlier turns once later ones follow (message 2, the "
+                    "assistant's), so what the assistant "
+                    "says cannot be told from the rest. Put {% generation %} and {% endgeneration %} around "
+                    "it in the template, or give "
+                    "conversations with one answer.");
+}
+
+TEST(Chat, ATemplateWhosePromptItsAnswersLackIsRefused) {
+  const ChatTemplate chat = chat_of(
+      "{% for m in messages %}[{{ m.content }}]{% endfor %}"
+      "{% if add_generation_prompt %}<think>{% endif %}");
+  EXPECT_USER_ERROR(chat.render(std::vector<Message>{{"user", "a"}, {"assistant", "b"}}, false),
+                    "test: the template writes an answer otherwise than it prompts for it (message 2, the "
+                    "assistant's), so what the "
+                    "assistant says cannot be told from the rest. Put {% generation %} and {% endgeneration "
+                    "%} around it in the "
+                    "template, or train on a template whose generation prompt its answers start with.");
 }
 
 TEST(Chat, BuiltInFormats) {
