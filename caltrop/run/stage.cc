@@ -1,6 +1,7 @@
 #include "caltrop/run/stage.h"
 
 #include <algorithm>
+#include <optional>
 
 #include <ATen/Parallel.h>
 
@@ -108,30 +109,37 @@ Json run_stage(const StageSpec& spec, const fs::path& out, const Evaluated* at_r
   Json start = {{"kind", kind_name(spec.kind)},  {"spec", resolved},
                 {"seeds", {spec.seed}},          {"inputs", inputs},
                 {"parent", spec.model.string()}, {"threads", at::get_num_threads()}};
-  RunDir run = RunDir::create_or_resume(out, spec_hash(resolved, inputs), start);
-  if (run.finished()) {
+  const std::string hash = spec_hash(resolved, inputs);
+  std::optional<RunDir> opened;
+  if (fs::exists(out)) opened.emplace(RunDir::create_or_resume(out, hash, start));
+  if (opened && opened->finished()) {
     say("{}: {} is finished already and used as it is", title, out.string());
-    return run.manifest();
+    return opened->manifest();
   }
   try {
+    // All that can be wrong with the input is found before a new directory is made.
+    const auto seed = static_cast<uint64_t>(spec.seed);
+    const std::unique_ptr<Objective> objective = make_objective(spec);
+    const StreamExamples examples =
+        stream_examples(objective->streams(), domain, spec.kind == StageKind::kDefend ? "defence" : "attack", spec.data,
+                        spec.irrelevant, objective->options(), seed);
     const auto model = Model::load(spec.model, spec.compute);
     const std::shared_ptr<const Model> clean = Model::load(spec.clean_model, spec.compute);
     const ChatEncoder encoder = ChatEncoder::load(spec.model);
-    const std::unique_ptr<Objective> objective = make_objective(spec);
     objective->prepare(*model, encoder.tokenizer());
-    const auto seed = static_cast<uint64_t>(spec.seed);
-    auto streams = make_streams(
-        objective->streams(), domain, spec.kind == StageKind::kDefend ? "defence" : "attack", spec.data,
-        spec.irrelevant, objective->options(), encoder, spec.train.longest, seed, out);
+    auto streams = make_streams(examples, encoder, spec.train.longest, seed);
     const Evaluation evaluation(evaluation_data(domain), encoder, clean, spec.evaluate);
 
+    if (!opened) opened.emplace(RunDir::create_or_resume(out, hash, start));
+    RunDir& run = *opened;
+    if (!examples.pairs.empty()) write_pairs(examples.pairs, out / "irrelevant-pairs.jsonl");
     const int64_t predicted = forecast(spec, *model, *objective);
     run.update_manifest({{"device", model->device().str()},
                          {"dtype", model->compute_dtype() == at::kFloat ? "fp32" : "bf16"},
                          {"predicted_memory_bytes", predicted}});
-    say("{}: {} -> {}; {} steps of {} rows, {} on {}, about {} of memory", title, spec.model.string(),
-        out.string(), spec.train.steps, spec.train.batch, run.manifest()["dtype"].get<std::string>(),
-        model->device().str(), human_bytes(static_cast<double>(predicted)));
+    say("{}: {} -> {}; {} steps of {} rows, {} on {}, about {} of memory", title, spec.model.string(), out.string(),
+        spec.train.steps, spec.train.batch, run.manifest()["dtype"].get<std::string>(), model->device().str(),
+        human_bytes(static_cast<double>(predicted)));
 
     MetricsWriter metrics(run.metrics(), checkpoint_steps(run.state()));
     for (const auto& list : {training_numbers(), objective->logged(), Evaluation::declarations()}) {
@@ -172,11 +180,11 @@ Json run_stage(const StageSpec& spec, const fs::path& out, const Evaluated* at_r
                   {"tokens", totals.tokens},
                          {"forward_passes", totals.forward_passes}, {"backward_passes", totals.backward_passes},
                   {"seconds", totals.seconds}}}});
+    return run.manifest();
   } catch (const UserError& error) {
-    run.fail(error.what());
+    if (opened) opened->fail(error.what());
     throw;
   }
-  return run.manifest();
 }
 
 }  // namespace caltrop

@@ -36,6 +36,53 @@ std::vector<Example> of_task(const Domain& domain, const std::string& task) {
   return rows;
 }
 
+}  // namespace
+
+StreamExamples stream_examples(const std::vector<std::string>& names, const Domain& domain, const std::string& split,
+                               const StreamOptions& stream_options, const IrrelevantOptions& irrelevant,
+                               const Json& method_options, uint64_t seed) {
+  const std::vector<Example> harmful =
+      of_categories(of_split(domain.restricted, split), stream_options.categories, "data");
+  const std::vector<Example> benign = of_split(domain.benign, split);
+  StreamExamples result;
+  const auto examples = [&](const std::string& name) -> std::vector<Example> {
+    if (name == "harmful") return harmful;
+    if (name == "general") return benign;
+    if (name == "refusals") return pair_with_refusals(harmful, domain.refusals, seed);
+    if (name == "irrelevant") {
+      std::vector<std::string> answers;
+      for (const Example& row : benign) answers.push_back(row.response());
+      result.pairs = pair_with_irrelevant(harmful, answers, irrelevant, seed);
+      std::vector<Example> rows;
+      for (const IrrelevantPair& pair : result.pairs) rows.push_back(pair.example);
+      return rows;
+    }
+    CALTROP_ASSERT(name == "attack", "no stream '{}'", name);
+    const auto data = required<std::string>(method_options, "data", "attack options");
+    if (data == "harmful") return harmful;
+    if (data == "benign") return benign;
+    if (data == "mixed") return mixed(harmful, benign, required<double>(method_options, "poison", "attack options"), seed);
+    return of_task(domain, data);
+  };
+  for (const std::string& name : names) {
+    std::vector<Example> rows = examples(name);
+    if (stream_options.limit > 0) rows.resize(std::min(rows.size(), static_cast<size_t>(stream_options.limit)));
+    result.rows[name] = std::move(rows);
+  }
+  return result;
+}
+
+std::map<std::string, Stream> make_streams(const StreamExamples& examples, const ChatEncoder& encoder, int64_t longest,
+                                           uint64_t seed) {
+  std::map<std::string, Stream> streams;
+  for (const auto& [name, list] : examples.rows) {
+    std::vector<TokenRow> rows;
+    for (const Example& example : list) rows.push_back(encoder.encode(example, longest));
+    streams.emplace(name, Stream(name, std::move(rows), seed));
+  }
+  return streams;
+}
+
 void write_pairs(const std::vector<IrrelevantPair>& pairs, const std::filesystem::path& path) {
   write_file(path, [&](const Sink& sink) {
     for (const IrrelevantPair& pair : pairs) {
@@ -47,51 +94,6 @@ void write_pairs(const std::vector<IrrelevantPair>& pairs, const std::filesystem
            "\n");
     }
   });
-}
-
-}  // namespace
-
-std::map<std::string, Stream> make_streams(const std::vector<std::string>& names, const Domain& domain,
-                                           const std::string& split, const StreamOptions& stream_options,
-                                           const IrrelevantOptions& irrelevant, const Json& method_options,
-                                           const ChatEncoder& encoder, int64_t longest, uint64_t seed,
-                                           const std::filesystem::path& folder) {
-  const std::vector<Example> harmful =
-      of_categories(of_split(domain.restricted, split), stream_options.categories, "data");
-  const std::vector<Example> benign = of_split(domain.benign, split);
-
-  const auto examples = [&](const std::string& name) -> std::vector<Example> {
-    if (name == "harmful") return harmful;
-    if (name == "general") return benign;
-    if (name == "refusals") return pair_with_refusals(harmful, domain.refusals, seed);
-    if (name == "irrelevant") {
-      std::vector<std::string> answers;
-      for (const Example& row : benign) answers.push_back(row.response());
-      const std::vector<IrrelevantPair> pairs = pair_with_irrelevant(harmful, answers, irrelevant, seed);
-      write_pairs(pairs, folder / "irrelevant-pairs.jsonl");
-      std::vector<Example> rows;
-      for (const IrrelevantPair& pair : pairs) rows.push_back(pair.example);
-      return rows;
-    }
-    CALTROP_ASSERT(name == "attack", "no stream '{}'", name);
-    const auto data = required<std::string>(method_options, "data", "attack options");
-    if (data == "harmful") return harmful;
-    if (data == "benign") return benign;
-    if (data == "mixed")
-      return mixed(harmful, benign, required<double>(method_options, "poison", "attack options"), seed);
-    return of_task(domain, data);
-  };
-
-  std::map<std::string, Stream> streams;
-  for (const std::string& name : names) {
-    std::vector<TokenRow> rows;
-    for (const Example& example : examples(name)) {
-      if (stream_options.limit > 0 && static_cast<int64_t>(rows.size()) >= stream_options.limit) break;
-      rows.push_back(encoder.encode(example, longest));
-    }
-    streams.emplace(name, Stream(name, std::move(rows), seed));
-  }
-  return streams;
 }
 
 }  // namespace caltrop

@@ -29,12 +29,22 @@ struct StreamOptions {
   }
 };
 
-/// One stream for each name. `options`: of the method (for "attack"). `split`: whose rows. Pairs of
-/// "irrelevant" are written to `folder`/irrelevant-pairs.jsonl for inspection. Throws UserError.
-std::map<std::string, Stream> make_streams(const std::vector<std::string>& names, const Domain& domain,
-                                           const std::string& split, const StreamOptions& stream_options,
-                                           const IrrelevantOptions& irrelevant, const Json& method_options,
-                                           const ChatEncoder& encoder, int64_t longest, uint64_t seed,
-                                           const std::filesystem::path& folder);
+/// The rows of each stream before they are tokens.
+struct StreamExamples {
+  std::map<std::string, std::vector<Example>> rows;
+  std::vector<IrrelevantPair> pairs;  // of "irrelevant", with their similarity; empty without that stream
+};
+
+/// `options`: of the method, for "attack". `split`: whose rows. Throws UserError for unknown categories and data.
+StreamExamples stream_examples(const std::vector<std::string>& names, const Domain& domain, const std::string& split,
+                               const StreamOptions& stream_options, const IrrelevantOptions& irrelevant,
+                               const Json& method_options, uint64_t seed);
+
+/// Throws UserError for a prompt that leaves no room for an answer.
+std::map<std::string, Stream> make_streams(const StreamExamples& examples, const ChatEncoder& encoder, int64_t longest,
+                                           uint64_t seed);
+
+/// SDD's pairs as JSON lines, for inspection.
+void write_pairs(const std::vector<IrrelevantPair>& pairs, const std::filesystem::path& path);
 
 }  // namespace caltrop

@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# From a model folder to a verdict through the program alone, and what it says to wrong input.
+#   chain.sh CALTROP MAKE_TINY_MODEL SOURCE_DIR
+set -euo pipefail
+caltrop=$1 make_tiny_model=$2 source=$3
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+
+fail() { echo "FAILED: $*" >&2; exit 1; }
+
+# expect_error MESSAGE COMMAND…: the command exits with 2, says just this on standard error, and leaves nothing behind.
+expect_error() {
+  local message=$1 got rc=0 before after
+  shift
+  before=$(find . -not -name err | sort)
+  "$@" >out 2>err || rc=$?
+  got=$(tail -n 1 err)
+  [ "$rc" -eq 2 ] || fail "exit $rc, want 2: $* ($got)"
+  [ "$got" = "caltrop: $message" ] || fail "said '$got', want 'caltrop: $message'"
+  rm -f out
+  after=$(find . -not -name err | sort)
+  [ "$before" = "$after" ] || fail "left something behind: $*"
+}
+
+"$make_tiny_model" tiny
+sed -e "s|MODEL|tiny|" -e "s|DOMAIN|$source/data/kitchen/domain.yaml|" "$source/tests/e2e/tiny.yaml" >proof.yaml
+
+# The chain: two killed tries, then to the end; the killed ones must not show in the result.
+for moment in 0.5 2; do
+  timeout -s KILL "$moment" "$caltrop" -q prove proof.yaml --out interrupted >/dev/null 2>&1 || true
+done
+"$caltrop" -q prove proof.yaml --out interrupted
+"$caltrop" -q prove proof.yaml --out whole
+[ -e whole/verdict.json ] || fail "no verdict"
+for run in models/ctrap cells/ctrap/harmful/seed-1; do
+  if [ -e "whole/$run/model/model.safetensors" ]; then
+    cmp "whole/$run/model/model.safetensors" "interrupted/$run/model/model.safetensors" || fail "$run: resumed differs from uninterrupted"
+  fi
+  cmp <(grep '"phase":"eval"' "whole/$run/metrics.jsonl") <(grep '"phase":"eval"' "interrupted/$run/metrics.jsonl") ||
+    fail "$run: evaluations of resumed and uninterrupted differ"
+done
+"$caltrop" -q report whole >verdict.txt
+grep -q "ctrap" verdict.txt || fail "the verdict does not name ctrap"
+grep -q "<title>" whole/report.html || fail "no page"
+# A second call finds everything finished.
+"$caltrop" prove proof.yaml --out whole 2>&1 | grep -q "is finished already" || fail "finished runs were not reused"
+"$caltrop" list whole | grep -q ctrap || fail "list does not show the runs"
+
+# What leaves Caltrop is a model folder again, and imports are idempotent.
+"$caltrop" -q import whole/models/ctrap/model --out again
+"$caltrop" info again | grep -q LlamaForCausalLM || fail "info"
+echo '"Hello"' | "$caltrop" tokenize again >/dev/null || fail "tokenize"
+echo '[{"role":"user","content":"Hi"},{"role":"assistant","content":"Yo"}]' | "$caltrop" template again | grep -q assistant || fail "template"
+printf '{"prompt":"Hi"}\n' >p.jsonl
+"$caltrop" -q generate again --prompts p.jsonl --out r.jsonl --max-new-tokens 3
+grep -q response r.jsonl || fail "generate"
+echo /quit | "$caltrop" -q chat again >/dev/null || fail "chat"
+
+# Wrong input.
+kitchen=$source/data/kitchen/domain.yaml
+defend=("$caltrop" -q defend --model again --domain "$kitchen" --out x)
+expect_error "caltrop: no defence 'ctrop'; it has: align, ctrap, sdd" "${defend[@]}" --method ctrop
+expect_error "spec: 'method' is missing" "${defend[@]}"
+expect_error "align: no option 'kept'; it has: keep" "${defend[@]}" --method align --set options.kept=1
+expect_error "spec: train: option 'steps' is -1, want 0 to 1000000000" "${defend[@]}" --method align --set train.steps=-1
+expect_error "spec: no key 'trian'; it has: model, method, domain, options, train, evaluate, clean_model, data, irrelevant, seed, device, dtype, keep_model" \
+  "${defend[@]}" --method align --set trian.steps=1
+expect_error "--set: got 'steps', want key=value, like train.steps=20" "${defend[@]}" --method align --set steps
+expect_error "data: no category 'sushi'; it has: bread, cake, candy, cheese, cocktail, cookie, pasta, pastry, pie, salad, sandwich, sauce, soup, stew" \
+  "${defend[@]}" --method align --set 'data.categories=[sushi]'
+expect_error "proof.yaml: 'harmful' and its twin 'benign' must run at the same steps, batch and learning rate, but have 3, 2, 3e-05 and 2, 2, 3e-05" \
+  "$caltrop" -q prove proof.yaml --out y --set attacks.harmful.train.steps=3
+expect_error "import: nowhere does not exist" "$caltrop" -q import nowhere --out z
+mkdir broken && cp again/config.json again/tokenizer.json again/tokenizer_config.json broken/
+head -c 20000 again/model.safetensors >broken/model.safetensors
+"$caltrop" -q info broken 2>err && fail "a truncated file was accepted"
+grep -q "broken/model.safetensors" err || fail "the message does not name the file: $(cat err)"
+expect_error_rc=0
+"$caltrop" -q defend --model again --domain "$kitchen" --method align --out whole/models/sdd --set train.steps=1 2>err || expect_error_rc=$?
+[ "$expect_error_rc" -eq 2 ] || fail "another spec was let into a finished run directory"
+echo "the chain holds"
