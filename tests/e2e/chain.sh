@@ -44,14 +44,18 @@ done
 grep -q "ctrap" verdict.txt || fail "the verdict does not name ctrap"
 grep -q "<title>" whole/report.html || fail "no page"
 # A second call finds everything finished.
-"$caltrop" prove proof.yaml --out whole 2>&1 | grep -q "is finished already" || fail "finished runs were not reused"
-"$caltrop" list whole | grep -q ctrap || fail "list does not show the runs"
+"$caltrop" prove proof.yaml --out whole 2>again.txt
+grep -q "is finished already" again.txt || fail "finished runs were not reused"
+"$caltrop" list whole >runs.txt
+grep -q ctrap runs.txt || fail "list does not show the runs"
 
 # What leaves Caltrop is a model folder again, and imports are idempotent.
 "$caltrop" -q import whole/models/ctrap/model --out again
-"$caltrop" info again | grep -q LlamaForCausalLM || fail "info"
+"$caltrop" info again >info.txt
+grep -q LlamaForCausalLM info.txt || fail "info"
 echo '"Hello"' | "$caltrop" tokenize again >/dev/null || fail "tokenize"
-echo '[{"role":"user","content":"Hi"},{"role":"assistant","content":"Yo"}]' | "$caltrop" template again | grep -q assistant || fail "template"
+echo '[{"role":"user","content":"Hi"},{"role":"assistant","content":"Yo"}]' | "$caltrop" template again >template.txt
+grep -q assistant template.txt || fail "template"
 printf '{"prompt":"Hi"}\n' >p.jsonl
 "$caltrop" -q generate again --prompts p.jsonl --out r.jsonl --max-new-tokens 3
 grep -q response r.jsonl || fail "generate"
