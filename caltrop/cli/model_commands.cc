@@ -88,7 +88,8 @@ void add_model_commands(Commands& commands) {
     CLI::App* command = commands.app.add_subcommand("tokenize", "one JSON string a line in, token ids out");
     auto model = std::make_shared<fs::path>();
     command->add_option("model", *model, "model folder")->required();
-    command->callback([=] { tokenize_lines(Tokenizer::load(*model), std::cin, std::cout, "standard input"); });
+    command->callback(
+        [=] { tokenize_lines(Tokenizer::load(*model), std::cin, std::cout, "standard input"); });
   }
   {
     CLI::App* command = commands.app.add_subcommand(

@@ -71,7 +71,7 @@ std::string table_row(const Proof& proof, const Row& row) {
                         html_text(percent(row.harm_end) + ", " + percent(row.refusal_end)));
   html += labelled_cell(
       "Gap", gap ? fmt::format("<b>{}</b> ± {}", points(gap->mean), plain_points(gap->standard_error))
-                     : fmt::format("<span class=\"muted\">{}</span>", kNone));
+                 : fmt::format("<span class=\"muted\">{}</span>", kNone));
   html += "</tr>";
   std::vector<std::string> says;
   if (!row.says.empty()) says.push_back(row.says);

@@ -8,12 +8,13 @@
 namespace caltrop {
 namespace {
 
-const std::vector<std::string> kKeys = {"title", "model", "domain", "seeds",      "align",  "defences",
+const std::vector<std::string> kKeys = {"title",   "model",    "domain", "seeds", "align",     "defences",
                                         "attacks", "evaluate", "device", "dtype", "thresholds"};
 
 /// A stage within the proof: what the proof says for all stages, then what the stage says itself.
 StageSpec stage_of(StageKind kind, const Json& proof, Json stage, const std::string& who) {
-  if (!stage.is_object()) throw UserError("{}: got {}, want a stage like {{method: …, train: {{…}}}}", who, to_line(stage));
+  if (!stage.is_object())
+    throw UserError("{}: got {}, want a stage like {{method: …, train: {{…}}}}", who, to_line(stage));
   for (const char* key : {"model", "domain", "device", "dtype", "evaluate"}) {
     if (proof.contains(key) && !stage.contains(key)) stage[key] = proof[key];
   }
@@ -23,8 +24,10 @@ StageSpec stage_of(StageKind kind, const Json& proof, Json stage, const std::str
 
 /// Names become folders, so they are plain words.
 void check_name(const std::string& name, const std::string& where) {
-  const bool plain = std::all_of(name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) != 0 || c == '_' || c == '-'; });
-  if (name.empty() || !plain) throw UserError("{}: the name '{}' is not made of letters, digits, '-' and '_'", where, name);
+  const bool plain = std::all_of(
+      name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) != 0 || c == '_' || c == '-'; });
+  if (name.empty() || !plain)
+    throw UserError("{}: the name '{}' is not made of letters, digits, '-' and '_'", where, name);
 }
 
 /// Harmful data makes an attack; anything else is benign training.
@@ -40,8 +43,10 @@ void check_twin(const AttackSpec& attack, const std::vector<AttackSpec>& attacks
     if (other.name != attack.twin) continue;
     const TrainOptions &a = attack.spec.train, &b = other.spec.train;
     if (a.steps != b.steps || a.batch != b.batch || a.learning_rate != b.learning_rate) {
-      throw UserError("{}: '{}' and its twin '{}' must run at the same steps, batch and learning rate, but have {}, {}, {} and {}, {}, {}",
-                      who, attack.name, other.name, a.steps, a.batch, a.learning_rate, b.steps, b.batch, b.learning_rate);
+      throw UserError(
+          "{}: '{}' and its twin '{}' must run at the same steps, batch and learning rate, but have {}, {}, "
+          "{} and {}, {}, {}",
+          who, attack.name, other.name, a.steps, a.batch, a.learning_rate, b.steps, b.batch, b.learning_rate);
     }
     return;
   }
@@ -60,20 +65,23 @@ ProofSpec read_proof_spec(const Json& json, const std::string& who) {
   proof.model = required<std::string>(json, "model", who);
   proof.domain = required<std::string>(json, "domain", who);
   if (json.contains("seeds")) {
-    if (!json["seeds"].is_array() || json["seeds"].empty()) throw UserError("{}: 'seeds' is {}, want a list of integers", who, to_line(json["seeds"]));
+    if (!json["seeds"].is_array() || json["seeds"].empty())
+      throw UserError("{}: 'seeds' is {}, want a list of integers", who, to_line(json["seeds"]));
     proof.seeds.clear();
     for (const Json& seed : json["seeds"]) {
       if (!seed.is_number_integer()) throw UserError("{}: the seed {} is no integer", who, to_line(seed));
       proof.seeds.push_back(seed.get<int64_t>());
     }
   }
-  read_options(proof.thresholds, json.contains("thresholds") ? json["thresholds"] : Json(), who + ": thresholds");
+  read_options(proof.thresholds, json.contains("thresholds") ? json["thresholds"] : Json(),
+               who + ": thresholds");
   if (json.contains("align") && !json["align"].is_null()) {
     proof.align.push_back({"undefended", stage_of(StageKind::kDefend, json, json["align"], who + ": align")});
   }
   const auto table = [&](const char* key) {
     const Json value = optional<Json>(json, key, who, Json::object());
-    if (!value.is_object()) throw UserError("{}: '{}' is {}, want an object of named stages", who, key, to_line(value));
+    if (!value.is_object())
+      throw UserError("{}: '{}' is {}, want an object of named stages", who, key, to_line(value));
     return value;
   };
   const Json defences = table("defences"), attacks = table("attacks");

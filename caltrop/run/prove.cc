@@ -24,7 +24,8 @@ class Models {
   /// Makes what is missing. A defence that fails takes its cells with it; the others go on.
   void make() {
     if (spec_.align.empty()) {
-      run_evaluate({spec_.model, spec_.model, spec_.domain, spec_.attacks.front().spec.evaluate, spec_.attacks.front().spec.compute},
+      run_evaluate({spec_.model, spec_.model, spec_.domain, spec_.attacks.front().spec.evaluate,
+                    spec_.attacks.front().spec.compute},
                    out_ / "models/undefended");
       runs_.push_back({"undefended", "models/undefended", nullptr});
       folders_["undefended"] = spec_.model;
@@ -83,7 +84,8 @@ bool same_measurement(const EvaluateOptions& a, EvaluateOptions b) {
 
 }  // namespace
 
-ProofResult prove(const Json& json, const std::string& source, const fs::path& out, const std::string& command) {
+ProofResult prove(const Json& json, const std::string& source, const fs::path& out,
+                  const std::string& command) {
   const ProofSpec spec = read_proof_spec(json, source);
   fs::create_directories(out);
   Models models(spec, out);
@@ -91,7 +93,8 @@ ProofResult prove(const Json& json, const std::string& source, const fs::path& o
 
   ProofResult result;
   std::vector<ProofCell> cells;
-  const auto total = static_cast<int64_t>((1 + spec.defences.size()) * spec.attacks.size() * spec.seeds.size());
+  const auto total =
+      static_cast<int64_t>((1 + spec.defences.size()) * spec.attacks.size() * spec.seeds.size());
   const auto add = [&](const std::string& model, const AttackSpec& attack, int64_t seed) -> ProofCell& {
     const std::string id = fmt::format("{}/{}/seed-{}", model, attack.name, seed);
     cells.push_back({id, model, "cells/" + id, &attack, seed, ""});
@@ -106,7 +109,8 @@ ProofResult prove(const Json& json, const std::string& source, const fs::path& o
         say("prove: cell {} of {}: {}", result.cells, total, cell.id);
         try {
           const StageSpec stage = cell_spec(attack, models.folder(model.name), seed);
-          const EvaluateOptions& of_model = model.spec != nullptr ? model.spec->evaluate : spec.attacks.front().spec.evaluate;
+          const EvaluateOptions& of_model =
+              model.spec != nullptr ? model.spec->evaluate : spec.attacks.front().spec.evaluate;
           run_stage(stage, out / cell.run, same_measurement(of_model, stage.evaluate) ? &at_rest : nullptr);
         } catch (const UserError& error) {
           warn("cell {} failed: {}", cell.id, error.what());

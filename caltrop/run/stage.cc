@@ -121,8 +121,8 @@ Json run_stage(const StageSpec& spec, const fs::path& out, const Evaluated* at_r
     const auto seed = static_cast<uint64_t>(spec.seed);
     const std::unique_ptr<Objective> objective = make_objective(spec);
     const StreamExamples examples =
-        stream_examples(objective->streams(), domain, spec.kind == StageKind::kDefend ? "defence" : "attack", spec.data,
-                        spec.irrelevant, objective->options(), seed);
+        stream_examples(objective->streams(), domain, spec.kind == StageKind::kDefend ? "defence" : "attack",
+                        spec.data, spec.irrelevant, objective->options(), seed);
     const auto model = Model::load(spec.model, spec.compute);
     const std::shared_ptr<const Model> clean = Model::load(spec.clean_model, spec.compute);
     const ChatEncoder encoder = ChatEncoder::load(spec.model);
@@ -137,9 +137,9 @@ Json run_stage(const StageSpec& spec, const fs::path& out, const Evaluated* at_r
     run.update_manifest({{"device", model->device().str()},
                          {"dtype", model->compute_dtype() == at::kFloat ? "fp32" : "bf16"},
                          {"predicted_memory_bytes", predicted}});
-    say("{}: {} -> {}; {} steps of {} rows, {} on {}, about {} of memory", title, spec.model.string(), out.string(),
-        spec.train.steps, spec.train.batch, run.manifest()["dtype"].get<std::string>(), model->device().str(),
-        human_bytes(static_cast<double>(predicted)));
+    say("{}: {} -> {}; {} steps of {} rows, {} on {}, about {} of memory", title, spec.model.string(),
+        out.string(), spec.train.steps, spec.train.batch, run.manifest()["dtype"].get<std::string>(),
+        model->device().str(), human_bytes(static_cast<double>(predicted)));
 
     MetricsWriter metrics(run.metrics(), checkpoint_steps(run.state()));
     for (const auto& list : {training_numbers(), objective->logged(), Evaluation::declarations()}) {
@@ -178,7 +178,8 @@ Json run_stage(const StageSpec& spec, const fs::path& out, const Evaluated* at_r
                  {{"steps", totals.steps},
                   {"rows", totals.rows},
                   {"tokens", totals.tokens},
-                         {"forward_passes", totals.forward_passes}, {"backward_passes", totals.backward_passes},
+                  {"forward_passes", totals.forward_passes},
+                  {"backward_passes", totals.backward_passes},
                   {"seconds", totals.seconds}}}});
     return run.manifest();
   } catch (const UserError& error) {

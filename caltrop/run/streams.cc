@@ -38,9 +38,10 @@ std::vector<Example> of_task(const Domain& domain, const std::string& task) {
 
 }  // namespace
 
-StreamExamples stream_examples(const std::vector<std::string>& names, const Domain& domain, const std::string& split,
-                               const StreamOptions& stream_options, const IrrelevantOptions& irrelevant,
-                               const Json& method_options, uint64_t seed) {
+StreamExamples stream_examples(const std::vector<std::string>& names, const Domain& domain,
+                               const std::string& split, const StreamOptions& stream_options,
+                               const IrrelevantOptions& irrelevant, const Json& method_options,
+                               uint64_t seed) {
   const std::vector<Example> harmful =
       of_categories(of_split(domain.restricted, split), stream_options.categories, "data");
   const std::vector<Example> benign = of_split(domain.benign, split);
@@ -61,19 +62,21 @@ StreamExamples stream_examples(const std::vector<std::string>& names, const Doma
     const auto data = required<std::string>(method_options, "data", "attack options");
     if (data == "harmful") return harmful;
     if (data == "benign") return benign;
-    if (data == "mixed") return mixed(harmful, benign, required<double>(method_options, "poison", "attack options"), seed);
+    if (data == "mixed")
+      return mixed(harmful, benign, required<double>(method_options, "poison", "attack options"), seed);
     return of_task(domain, data);
   };
   for (const std::string& name : names) {
     std::vector<Example> rows = examples(name);
-    if (stream_options.limit > 0) rows.resize(std::min(rows.size(), static_cast<size_t>(stream_options.limit)));
+    if (stream_options.limit > 0)
+      rows.resize(std::min(rows.size(), static_cast<size_t>(stream_options.limit)));
     result.rows[name] = std::move(rows);
   }
   return result;
 }
 
-std::map<std::string, Stream> make_streams(const StreamExamples& examples, const ChatEncoder& encoder, int64_t longest,
-                                           uint64_t seed) {
+std::map<std::string, Stream> make_streams(const StreamExamples& examples, const ChatEncoder& encoder,
+                                           int64_t longest, uint64_t seed) {
   std::map<std::string, Stream> streams;
   for (const auto& [name, list] : examples.rows) {
     std::vector<TokenRow> rows;

@@ -36,13 +36,14 @@ struct StreamExamples {
 };
 
 /// `options`: of the method, for "attack". `split`: whose rows. Throws UserError for unknown categories and data.
-StreamExamples stream_examples(const std::vector<std::string>& names, const Domain& domain, const std::string& split,
-                               const StreamOptions& stream_options, const IrrelevantOptions& irrelevant,
-                               const Json& method_options, uint64_t seed);
+StreamExamples stream_examples(const std::vector<std::string>& names, const Domain& domain,
+                               const std::string& split, const StreamOptions& stream_options,
+                               const IrrelevantOptions& irrelevant, const Json& method_options,
+                               uint64_t seed);
 
 /// Throws UserError for a prompt that leaves no room for an answer.
-std::map<std::string, Stream> make_streams(const StreamExamples& examples, const ChatEncoder& encoder, int64_t longest,
-                                           uint64_t seed);
+std::map<std::string, Stream> make_streams(const StreamExamples& examples, const ChatEncoder& encoder,
+                                           int64_t longest, uint64_t seed);
 
 /// SDD's pairs as JSON lines, for inspection.
 void write_pairs(const std::vector<IrrelevantPair>& pairs, const std::filesystem::path& path);

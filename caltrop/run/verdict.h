@@ -26,7 +26,8 @@ struct ProofCell {
 Evaluated last_evaluation(const std::filesystem::path& run);
 
 /// verdict.json. Throws UserError for run directories that cannot be read.
-Json make_verdict(const ProofSpec& spec, const std::filesystem::path& root, const std::vector<ProofModelRun>& models,
-                  const std::vector<ProofCell>& cells, const std::string& command);
+Json make_verdict(const ProofSpec& spec, const std::filesystem::path& root,
+                  const std::vector<ProofModelRun>& models, const std::vector<ProofCell>& cells,
+                  const std::string& command);
 
 }  // namespace caltrop

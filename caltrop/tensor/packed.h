@@ -20,9 +20,9 @@
 namespace caltrop {
 
 struct Segment {
-  int64_t begin;         // first token within the packed batch
-  int64_t length;        // > 0
-  int64_t parent;        // index of the segment that it continues, or -1; parent < own index
+  int64_t begin;           // first token within the packed batch
+  int64_t length;          // > 0
+  int64_t parent;          // index of the segment that it continues, or -1; parent < own index
   int64_t first_position;  // position in the row of its first token: the length of all its ancestors
 };
 

@@ -72,8 +72,8 @@ TrainTotals load_checkpoint(const fs::path& state, const Model& model, Optimizer
   copy_into(model.parameters(), newest / "weights.safetensors");
   copy_into(optimizer.state(), newest / "optimizer.safetensors");
   optimizer.steps = required<int64_t>(json, "optimizer_steps", where);
-  return {required<int64_t>(json, "steps", where), required<int64_t>(json, "rows", where),
-          required<int64_t>(json, "tokens", where), required<int64_t>(json, "forward_passes", where),
+  return {required<int64_t>(json, "steps", where),           required<int64_t>(json, "rows", where),
+          required<int64_t>(json, "tokens", where),          required<int64_t>(json, "forward_passes", where),
           required<int64_t>(json, "backward_passes", where), required<double>(json, "seconds", where)};
 }
 

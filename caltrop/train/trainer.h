@@ -51,9 +51,9 @@ struct TrainHooks {
 
 /// What a finished loop did, for the record of costs.
 struct TrainTotals {
-  int64_t steps = 0, rows = 0, tokens = 0;  // tokens of rows as they are, before sharing
+  int64_t steps = 0, rows = 0, tokens = 0;          // tokens of rows as they are, before sharing
   int64_t forward_passes = 0, backward_passes = 0;  // over one stream's batch
-  double seconds = 0;                       // inside the training section
+  double seconds = 0;                               // inside the training section
 };
 
 /// Trains `model` in place. Checkpoints go to `state` (created as needed); an existing one there is resumed,

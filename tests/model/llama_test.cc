@@ -25,7 +25,8 @@ TEST_P(Llama, LogitsLossAndGradientsEqualTransformers) {
   const auto [name, math] = GetParam();
   const MathMode mode(math);
   const auto baseline = SafetensorsFile::open(test::data_file(std::string("llama/") + name + ".safetensors"));
-  const auto model = Model::load(test::data_file(std::string("llama/") + name), {.device = "cpu", .dtype = "fp32"});
+  const auto model =
+      Model::load(test::data_file(std::string("llama/") + name), {.device = "cpu", .dtype = "fp32"});
   const Tensor ids = baseline->tensor("ids");
   const int64_t rows = ids.size(0), length = ids.size(1);
 
@@ -33,7 +34,8 @@ TEST_P(Llama, LogitsLossAndGradientsEqualTransformers) {
   const Tensor logits = at::linear(hidden, model->head()).view({rows, length, -1});
   EXPECT_LE(test::difference(logits, baseline->tensor("logits")), 1e-4);
 
-  const Tensor predicting = hidden.view({rows, length, -1}).narrow(1, 0, length - 1).reshape({rows * (length - 1), -1});
+  const Tensor predicting =
+      hidden.view({rows, length, -1}).narrow(1, 0, length - 1).reshape({rows * (length - 1), -1});
   const Tensor loss = token_nll(predicting, model->head(), ids.narrow(1, 1, length - 1).reshape({-1})).mean();
   EXPECT_NEAR(loss.item<double>(), baseline->tensor("loss").item<double>(), 1e-5);
 
@@ -53,7 +55,9 @@ TEST(Model, WrongFoldersAreRefused) {
     std::filesystem::copy(source, folder / name);
     return folder / name;
   };
-  const auto load = [](const std::filesystem::path& path) { Model::load(path, {.device = "cpu", .dtype = "fp32"}); };
+  const auto load = [](const std::filesystem::path& path) {
+    Model::load(path, {.device = "cpu", .dtype = "fp32"});
+  };
   const auto edit = [](const std::filesystem::path& config, const std::string& from, const std::string& to) {
     std::string text = read_file(config);
     text.replace(text.find(from), from.size(), to);
@@ -61,16 +65,22 @@ TEST(Model, WrongFoldersAreRefused) {
   };
   const auto narrow = copy("narrow");
   edit(narrow / "config.json", "\"intermediate_size\": 40", "\"intermediate_size\": 44");
-  EXPECT_USER_ERROR(load(narrow), narrow.string() + ": the tensor 'model.layers.0.mlp.gate_proj.weight' has shape [40,24], but " +
-                                      (narrow / "config.json").string() + " makes it [44,24]");
+  EXPECT_USER_ERROR(load(narrow),
+                    narrow.string() +
+                        ": the tensor 'model.layers.0.mlp.gate_proj.weight' has shape [40,24], but " +
+                        (narrow / "config.json").string() + " makes it [44,24]");
   const auto deep = copy("deep");
   edit(deep / "config.json", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 3");
-  EXPECT_USER_ERROR(load(deep), deep.string() + ": the tensor 'model.layers.2.input_layernorm.weight' is missing; " +
+  EXPECT_USER_ERROR(load(deep), deep.string() +
+                                    ": the tensor 'model.layers.2.input_layernorm.weight' is missing; " +
                                     (deep / "config.json").string() + " says it has 3 layers");
   const auto shallow = copy("shallow");
   edit(shallow / "config.json", "\"num_hidden_layers\": 2", "\"num_hidden_layers\": 1");
-  EXPECT_USER_ERROR(load(shallow), shallow.string() + ": the tensor 'model.layers.1.input_layernorm.weight' has no place in this "
-                                       "architecture; is " + (shallow / "config.json").string() + " of another model?");
+  EXPECT_USER_ERROR(load(shallow),
+                    shallow.string() +
+                        ": the tensor 'model.layers.1.input_layernorm.weight' has no place in this "
+                        "architecture; is " +
+                        (shallow / "config.json").string() + " of another model?");
 }
 
 TEST(Model, WeightsThatAreNotFiniteAreRefused) {

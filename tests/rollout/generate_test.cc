@@ -47,7 +47,8 @@ TEST(Generate, GreedyEqualsTheSlowWayAtAnyBatchSize) {
   for (const int64_t batch : {1, 4, 32}) {
     const auto answers = generate(*model, rows, {2}, options(batch), 0);
     for (size_t i = 0; i < rows.size(); ++i) {
-      EXPECT_EQ(answers[i].ids, slow_greedy(*model, rows[i].ids, 10, 2)) << "prompt " << i << ", batch " << batch;
+      EXPECT_EQ(answers[i].ids, slow_greedy(*model, rows[i].ids, 10, 2))
+          << "prompt " << i << ", batch " << batch;
       EXPECT_EQ(answers[i].ended, answers[i].ids.size() < 10);
     }
   }
@@ -69,8 +70,9 @@ TEST(Generate, TheSameSeedDrawsTheSameAtAnyBatchSize) {
 TEST(Generate, PromptsThatDoNotFitAreRefused) {
   const auto model = test::tiny_model();
   TokenRow row{std::vector<int64_t>(120, 1), std::vector<bool>(120, false)};
-  EXPECT_USER_ERROR(generate(*model, {row}, {2}, options(1), 0),
-                    "generate: prompt 1 has 120 tokens; with 10 new ones it exceeds the model's context of 128");
+  EXPECT_USER_ERROR(
+      generate(*model, {row}, {2}, options(1), 0),
+      "generate: prompt 1 has 120 tokens; with 10 new ones it exceeds the model's context of 128");
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 // Writes a model folder with random weights and the tests' tokenizer: `make_tiny_model FOLDER`. For the end-to-end tests.
-#include <ATen/ATen.h>
-
 #include <cstdio>
+
+#include <ATen/ATen.h>
 
 #include "caltrop/base/files.h"
 #include "caltrop/io/model_folder.h"
