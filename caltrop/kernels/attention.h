@@ -4,7 +4,7 @@
 // continues (tensor/packed.h). On the CPU in fp32 one hand-written operator does rotation, scores, softmax
 // and products per (segment, head): rows here are short, and for them the general kernels spend their time on
 // overhead. Elsewhere, and under MathMode, the same mathematics from ATen operators. Scores are never kept;
-// the backward computes them again. Tested by tests/kernels/attention_test.cc: equal to attention over
+// the backward computes them again. Tested by tests/kernels/kernels_test.cc: equal to attention over
 // separate rows, gradients to finite differences.
 #pragma once
 

@@ -1,4 +1,4 @@
-// Attention of one new token a sequence over what its cache holds. Tested by tests/kernels/decode_test.cc.
+// Attention of one new token a sequence over what its cache holds. Tested by tests/kernels/kernels_test.cc.
 #pragma once
 
 #include <vector>

@@ -1,5 +1,5 @@
 // RMSNorm and SwiGLU, with hand-written gradients on the CPU in fp32 and ATen's elsewhere.
-// Tested by tests/kernels/elementwise_test.cc against the plain compositions and finite differences.
+// Tested by tests/kernels/kernels_test.cc against the plain compositions and finite differences.
 #pragma once
 
 #include "caltrop/tensor/tensor.h"

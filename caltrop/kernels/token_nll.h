@@ -2,7 +2,7 @@
 //
 // Logits [M,V] are the largest tensor of a training step (V is 49k to 262k), so they exist for one chunk of
 // rows at a time; up to a fixed budget the probabilities are kept for the backward, beyond it they are
-// computed again. Tested by tests/kernels/token_nll_test.cc against log_softmax, and by finite differences.
+// computed again. Tested by tests/kernels/kernels_test.cc against log_softmax, and by finite differences.
 #pragma once
 
 #include "caltrop/tensor/tensor.h"

@@ -1,5 +1,5 @@
 // Models in: a GGUF file or a Hugging Face folder becomes a Hugging Face folder that this program,
-// transformers, vLLM and lm_eval load. Tested by tests/run/import_test.cc and tools/compare_import.py.
+// transformers, vLLM and lm_eval load. Tested by tests/run/import_test.cc and tools/compare_gguf_import.py.
 #pragma once
 
 #include <filesystem>

@@ -3,6 +3,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include "caltrop/kernels/attention.h"
+#include "caltrop/kernels/decode_attention.h"
 #include "caltrop/kernels/elementwise.h"
 #include "caltrop/kernels/math_mode.h"
 #include "caltrop/kernels/small_gemm.h"
@@ -132,6 +133,23 @@ TEST_F(Kernels, SharedBeginningsEqualSeparateRows) {
   const Tensor z = packed_attention(q.index_select(0, row), k.index_select(0, row), v.index_select(0, row),
                                     alone, rotary, 2, 1);
   EXPECT_LE(difference(z, y.index_select(0, row)), 1e-5);
+}
+
+TEST_F(Kernels, DecodingAttendsOverTheCache) {
+  constexpr int64_t kHeads = 6, kKvHeads = 2, kWidth = 16, kContext = 12, kSlots = 3;
+  const RotaryTables rotary = tables(kWidth);
+  const Tensor qkv = at::randn({2, (kHeads + 2 * kKvHeads) * kWidth});
+  const LayerCache cache{at::randn({kSlots, kKvHeads, kContext, kWidth}),
+                         at::randn({kSlots, kKvHeads, kContext, kWidth})};
+  const LayerCache exact{cache.keys.to(at::kDouble),
+                         cache.values.to(at::kDouble)};  // not fp32: ATen's operators
+  const std::vector<int64_t> slots = {2, 0}, lengths = {0, 11};
+  const Tensor ours = decode_attention(qkv, cache, slots, lengths, rotary, kHeads, kKvHeads);
+  const Tensor plain = decode_attention(qkv.to(at::kDouble), exact, slots, lengths, rotary, kHeads, kKvHeads);
+  EXPECT_LE(difference(ours.to(at::kDouble), plain), 1e-5);
+  EXPECT_LE(difference(cache.keys.to(at::kDouble), exact.keys), 1e-6)
+      << "the new keys are rotated and stored";
+  EXPECT_LE(difference(cache.values.to(at::kDouble), exact.values), 1e-6);
 }
 
 TEST_F(Kernels, SecondDerivativesOnlyUnderMathMode) {

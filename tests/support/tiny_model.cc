@@ -4,6 +4,9 @@
 
 #include <ATen/ATen.h>
 
+#include "caltrop/base/files.h"
+#include "caltrop/io/model_folder.h"
+
 namespace caltrop::test {
 
 Json tiny_config(bool tied) {
@@ -31,6 +34,24 @@ std::shared_ptr<Model> tiny_model(uint64_t seed, bool tied) {
     parameters.emplace_back(name, norm ? 1 + 0.1 * at::randn(shape) : at::randn(shape) * 0.3);
   }
   return std::make_shared<Model>(std::move(config), std::move(parameters), at::kFloat);
+}
+
+std::filesystem::path write_tiny_folder(const std::filesystem::path& folder, uint64_t seed) {
+  Json config = tiny_config();
+  config["vocab_size"] = 512;
+  config["max_position_embeddings"] = 1024;
+  config["rope_theta"] = 10000.0;
+  at::manual_seed(seed);
+  NamedTensors parameters;
+  for (const auto& [name, shape] : parameter_shapes(read_model_config(config, "tiny"))) {
+    parameters.emplace_back(name, shape.size() == 1 ? at::ones(shape) : at::randn(shape) * 0.1);
+  }
+  TextFiles files;
+  for (const char* name : {"tokenizer.json", "tokenizer_config.json"}) {
+    files.emplace_back(name, read_file(data_file(std::string("tiny-model/") + name)));
+  }
+  write_model_folder(folder, config, Json(), parameters, files);
+  return folder;
 }
 
 double difference(const Tensor& a, const Tensor& b) {

@@ -15,6 +15,10 @@ std::shared_ptr<Model> tiny_model(uint64_t seed = 0, bool tied = true);
 /// The config.json that belongs to it.
 Json tiny_config(bool tied = true);
 
+/// Writes a model folder that the program can run: random weights over a vocabulary of 512, the tests' tokenizer, a chat
+/// template. Returns `folder`.
+std::filesystem::path write_tiny_folder(const std::filesystem::path& folder, uint64_t seed = 1);
+
 /// Largest absolute difference relative to b's largest value; infinite if anything is not finite.
 double difference(const Tensor& a, const Tensor& b);
 

@@ -1,0 +1,161 @@
+// Caltrop's side of `./run bench` (bench/run.py): loads a model once, then measures what it is asked to.
+//
+//   bench_caltrop gemm DTYPE                               prints the best matrix product of this machine, FLOP/s
+//   bench_caltrop train MODEL DOMAIN BATCH DTYPE ROWS      writes the batches that it will train on to ROWS, then takes one
+//                                                          training step for each line on standard input
+//   bench_caltrop generate MODEL DOMAIN BATCH NEW DTYPE ROWS   writes the prompts to ROWS, then generates for each line,
+//                                                          "greedy" or "sampled"
+//
+// Every measurement is one JSON line on standard output. Between lines the process sleeps, so that the peer, which is asked
+// in turn, has the machine for itself.
+#include <chrono>
+#include <cstdio>
+#include <iostream>
+
+#include <ATen/ATen.h>
+
+#include "caltrop/base/error.h"
+#include "caltrop/base/files.h"
+#include "caltrop/base/log.h"
+#include "caltrop/model/config.h"
+#include "caltrop/rollout/generate.h"
+#include "caltrop/run/stage.h"
+
+namespace caltrop {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+constexpr int64_t kSteps = 64;  // batches that the peer is given; more are never asked for
+
+bool asked(std::string& line) { return static_cast<bool>(std::getline(std::cin, line)); }
+void answer(const Json& json) { std::cout << to_line(json) << std::endl; }
+
+at::ScalarType scalar_type(const std::string& dtype) { return dtype == "bf16" ? at::kBFloat16 : at::kFloat; }
+
+/// The fastest of some square and some model-shaped products, best of several tries: what "peak" means here.
+void gemm(const std::string& dtype) {
+  double best = 0;
+  for (const auto& [m, n, k] :
+       {std::tuple{1024, 1024, 1024}, {2048, 2048, 2048}, {512, 1536, 576}, {256, 49152, 576}}) {
+    const Tensor a = at::randn({m, k}).to(scalar_type(dtype)), b = at::randn({n, k}).to(scalar_type(dtype));
+    at::linear(a, b);
+    const auto begin = Clock::now();
+    for (int tries = 0; tries < 3 || seconds_since(begin) < 0.5; ++tries) {
+      const auto start = Clock::now();
+      at::linear(a, b);
+      best = std::max(best, 2.0 * m * n * k / seconds_since(start));
+    }
+  }
+  answer({{"flops", best}});
+}
+
+/// Multiplications and additions of the matrices that a forward pass needs for these tokens, as 2 each; attention left out.
+double forward_flops(const ModelConfig& config, int64_t tokens, int64_t labels) {
+  double per_token = 0, head = 2.0 * static_cast<double>(config.vocabulary * config.width);
+  for (const auto& [name, shape] : parameter_shapes(config)) {
+    if (name.starts_with("model.layers.") && shape.size() == 2)
+      per_token += 2.0 * static_cast<double>(shape[0] * shape[1]);
+  }
+  return per_token * static_cast<double>(tokens) + head * static_cast<double>(labels);
+}
+
+void train_steps(const std::string& folder, const std::string& domain_file, int64_t batch,
+                 const std::string& dtype, const std::string& rows_file) {
+  const Domain domain = load_domain(domain_file);
+  const ChatEncoder encoder = ChatEncoder::load(folder);
+  const auto model = Model::load(folder, {.device = "auto", .dtype = dtype});
+  TrainOptions options;
+  options.batch = batch, options.steps = kSteps, options.save_every = 0;
+  const auto entry = find_entry(entries_of(StageKind::kAttack), "attack", "sft");
+  const auto objective = entry.make({{"data", "harmful"}});
+  const auto streams =
+      make_streams(stream_examples({"attack"}, domain, "attack", {}, {}, objective->options(), 0), encoder,
+                   options.longest, 0);
+
+  std::vector<double> flops, tokens;
+  write_file(rows_file, [&](const Sink& sink) {
+    Stream same = streams.at("attack");
+    for (int64_t step = 0; step < kSteps; ++step) {
+      Json rows = Json::array();
+      const std::vector<TokenRow> drawn = same.draw(batch);
+      for (const TokenRow& row : drawn) {
+        rows.push_back({{"ids", row.ids}, {"answer", row.answer}});
+      }
+      sink(to_line(rows) + "\n");
+      const Batch packed = pack(drawn);
+      flops.push_back(3 * forward_flops(model->config(), packed.tokens.count(), packed.label_count()));
+      tokens.push_back(static_cast<double>(packed.row_tokens));
+    }
+  });
+
+  TrainHooks hooks;
+  std::string line;
+  hooks.log = [&](int64_t step, const TrainHooks::Numbers& numbers) {
+    Json row = {{"step", step}, {"flops", flops[static_cast<size_t>(step - 1)]}};
+    for (const auto& [name, value] : numbers) row[name] = value;
+    row["seconds"] = tokens[static_cast<size_t>(step - 1)] / row["tokens_per_second"].get<double>();
+    answer(row);
+    if (!asked(line)) std::exit(0);
+  };
+  answer({{"ready", true}});
+  if (!asked(line)) return;
+  train(*model, *objective, streams, options, 0, rows_file + ".state", hooks);
+}
+
+void generation(const std::string& folder, const std::string& domain_file, int64_t batch, int64_t new_tokens,
+                const std::string& dtype, const std::string& rows_file) {
+  const Domain domain = load_domain(domain_file);
+  const ChatEncoder encoder = ChatEncoder::load(folder);
+  const auto model = Model::load(folder, {.device = "auto", .dtype = dtype});
+  std::vector<TokenRow> prompts;
+  for (const Example& example : of_split(domain.benign, "defence")) {
+    if (static_cast<int64_t>(prompts.size()) < batch) prompts.push_back(encoder.encode_prompt(example, 256));
+  }
+  write_file(rows_file, [&](const Sink& sink) {
+    for (const TokenRow& row : prompts) sink(to_line(row.ids) + "\n");
+  });
+  answer({{"ready", true}});
+  for (std::string how; asked(how);) {
+    GenerateOptions options;
+    options.batch = batch, options.max_new_tokens = new_tokens;
+    if (how == "sampled") options.temperature = 0.7, options.top_p = 0.9;
+    const auto start = Clock::now();
+    const std::vector<Generated> answers = generate(*model, prompts, /*end_ids=*/{}, options, 0);
+    int64_t tokens = 0;
+    for (const Generated& g : answers) tokens += static_cast<int64_t>(g.ids.size());
+    Json first = answers.front().ids;
+    answer({{"seconds", seconds_since(start)}, {"tokens", tokens}, {"first", first}});
+  }
+}
+
+int run(const std::vector<std::string>& arguments) {
+  be_quiet();
+  const auto number = [&](size_t i) { return std::stoll(arguments.at(i)); };
+  const std::string& what = arguments.at(0);
+  if (what == "gemm") {
+    gemm(arguments.at(1));
+  } else if (what == "train") {
+    train_steps(arguments.at(1), arguments.at(2), number(3), arguments.at(4), arguments.at(5));
+  } else if (what == "generate") {
+    generation(arguments.at(1), arguments.at(2), number(3), number(4), arguments.at(5), arguments.at(6));
+  } else {
+    throw unknown_name("bench_caltrop", "measurement", what, {"gemm", "train", "generate"});
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace caltrop
+
+int main(int count, char** arguments) {
+  try {
+    return caltrop::run({arguments + 1, arguments + count});
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "bench_caltrop: %s\n", error.what());
+    return 2;
+  }
+}

@@ -1,0 +1,75 @@
+// Our operators beside the same mathematics from ATen's (Google Benchmark): forward and backward, fp32, CPU.
+//
+//   ./run bench kernels        each pair `ours` / `aten` at the sizes of SmolLM2 and a kitchen batch
+#include <benchmark/benchmark.h>
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include "caltrop/data/batch.h"
+#include "caltrop/kernels/attention.h"
+#include "caltrop/kernels/elementwise.h"
+#include "caltrop/kernels/math_mode.h"
+#include "caltrop/kernels/token_nll.h"
+
+namespace caltrop {
+namespace {
+
+constexpr int64_t kTokens = 600, kWidth = 576, kInner = 1536, kHeads = 9, kKvHeads = 3, kHeadWidth = 64,
+                  kVocabulary = 49152;
+
+Tensor leaf(std::initializer_list<int64_t> shape) {
+  Tensor tensor = at::randn(at::IntArrayRef(shape.begin(), shape.size()));
+  return tensor.requires_grad_(true);
+}
+
+template <typename Forward>
+void both_ways(benchmark::State& state, Forward forward) {
+  const MathMode plain(state.range(0) == 1);
+  state.SetLabel(state.range(0) == 1 ? "aten" : "ours");
+  for (auto _ : state) torch::autograd::backward({forward().sum()}, {});
+}
+
+void bm_rms_norm(benchmark::State& state) {
+  const Tensor x = leaf({kTokens, kWidth}), weight = leaf({kWidth});
+  both_ways(state, [&] { return rms_norm(x, weight, 1e-5); });
+}
+
+void bm_swiglu(benchmark::State& state) {
+  const Tensor gate = leaf({kTokens, kInner}), up = leaf({kTokens, kInner});
+  both_ways(state, [&] { return swiglu(gate, up); });
+}
+
+void bm_attention(benchmark::State& state) {
+  // Eight rows that share a system prompt of thirty tokens, as chat rows do.
+  std::vector<TokenRow> rows;
+  for (int64_t r = 0; r < 8; ++r) {
+    TokenRow row;
+    for (int64_t i = 0; i < 100; ++i)
+      row.ids.push_back(i < 30 ? i : 1000 * (r + 1) + i), row.answer.push_back(i > 50);
+    rows.push_back(std::move(row));
+  }
+  const PackedTokens tokens = pack(rows).tokens;
+  const Tensor frequencies = at::pow(10000.0, -at::arange(kHeadWidth / 2) * 2.0 / kHeadWidth).to(at::kFloat);
+  const RotaryTables tables = rotary_tables(frequencies, 128);
+  const int64_t n = tokens.count();
+  const Tensor q = leaf({n, kHeads * kHeadWidth}), k = leaf({n, kKvHeads * kHeadWidth}),
+               v = leaf({n, kKvHeads * kHeadWidth});
+  both_ways(state, [&] { return packed_attention(q, k, v, tokens, tables, kHeads, kKvHeads); });
+}
+
+void bm_token_nll(benchmark::State& state) {
+  const Tensor hidden = leaf({300, kWidth}), head = leaf({kVocabulary, kWidth});
+  const Tensor labels = at::randint(kVocabulary, {300}, at::kLong);
+  both_ways(state, [&] { return token_nll(hidden, head, labels); });
+}
+
+BENCHMARK(bm_rms_norm)->Arg(0)->Arg(1)->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK(bm_swiglu)->Arg(0)->Arg(1)->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK(bm_attention)->Arg(0)->Arg(1)->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK(bm_token_nll)->Arg(0)->Arg(1)->UseRealTime()->Unit(benchmark::kMillisecond);
+
+}  // namespace
+}  // namespace caltrop
+
+BENCHMARK_MAIN();

@@ -1,0 +1,87 @@
+#include "caltrop/eval/evaluation.h"
+
+#include <cmath>
+#include <set>
+
+#include <ATen/ATen.h>
+
+#include "caltrop/eval/likelihood.h"
+#include "tests/support/tiny_domain.h"
+#include "tests/support/tiny_model.h"
+
+namespace caltrop {
+namespace {
+
+class EvaluationTest : public testing::Test {
+ protected:
+  test::ScratchFolder scratch;
+  const std::filesystem::path folder = test::write_tiny_folder(scratch / "model");
+  const ChatEncoder encoder = ChatEncoder::load(folder);
+  const std::shared_ptr<Model> model = Model::load(folder, {.device = "cpu", .dtype = "fp32"});
+  const EvaluateOptions options{
+      .at = {}, .restricted = 3, .benign = 2, .questions = 0, .likelihood_rows = 2, .max_new_tokens = 4};
+
+  EvaluationData data() {
+    test::write_tiny_domain(scratch);
+    EvaluationData d;
+    for (const char* dish : {"soup", "bread", "pie", "stew"}) {
+      Example e;
+      e.id = dish;
+      e.messages = {{"user", fmt::format("How do I make {}?", dish)}, {"assistant", "Boil 2 cups of water."}};
+      d.restricted.push_back(e);
+      e.messages = {{"user", fmt::format("What rhymes with {}?", dish)}, {"assistant", "I am not sure."}};
+      d.benign.push_back(e);
+    }
+    for (int i = 0; i < 12; ++i) {
+      d.judge_restricted.push_back(fmt::format("Boil {} cups of water and stir the soup.", i));
+      d.judge_other.push_back(fmt::format("Words that rhyme with number {} are hard to find.", i));
+    }
+    d.refusals = {"I can't help with cooking."};
+    d.choices = scratch / "choices.jsonl";
+    return d;
+  }
+  static double number(const Evaluated& evaluated, const std::string& name) {
+    for (const auto& [key, value] : evaluated.numbers) {
+      if (key == name) return value;
+    }
+    throw std::logic_error("no number " + name);
+  }
+};
+
+TEST_F(EvaluationTest, EveryNumberIsDeclaredAndEveryAnswerIsKept) {
+  const Evaluated evaluated = Evaluation(data(), encoder, model, options).run(*model);
+  std::set<std::string> declared, found;
+  for (const MetricDeclaration& d : Evaluation::declarations()) declared.insert(d.name);
+  for (const auto& [name, value] : evaluated.numbers) found.insert(name);
+  EXPECT_EQ(declared, found);
+  ASSERT_EQ(evaluated.samples.size(), 5u);
+  EXPECT_EQ(evaluated.samples[0].set, "restricted");
+  EXPECT_EQ(evaluated.samples[4].set, "benign");
+  EXPECT_TRUE(evaluated.samples[0].scores.contains("classifier"));
+  EXPECT_FALSE(evaluated.samples[4].scores.contains("classifier"));
+}
+
+TEST_F(EvaluationTest, LikelihoodsAreThoseOfTheAnswers) {
+  const EvaluationData d = data();
+  const Evaluated evaluated = Evaluation(d, encoder, model, options).run(*model);
+  // Two of four rows, spread evenly: the first and the third.
+  const std::vector<AnswerLikelihood> rows =
+      answer_likelihoods(*model, {encoder.encode(d.benign[0], 1024), encoder.encode(d.benign[2], 1024)});
+  EXPECT_NEAR(number(evaluated, "benign_nll"), mean_nll(rows), 1e-6);
+  const double bytes = 2 * static_cast<double>(std::string("I am not sure.").size());
+  EXPECT_NEAR(number(evaluated, "benign_bits_per_byte"), (rows[0].nll + rows[1].nll) / std::log(2.0) / bytes,
+              1e-6);
+}
+
+TEST_F(EvaluationTest, TheSameModelGivesTheSameNumbers) {
+  const Evaluation evaluation(data(), encoder, model, options);
+  const Evaluated a = evaluation.run(*model), b = evaluation.run(*model);
+  for (size_t i = 0; i < a.numbers.size(); ++i) {
+    const double x = a.numbers[i].second, y = b.numbers[i].second;
+    EXPECT_TRUE(x == y || (std::isnan(x) && std::isnan(y))) << a.numbers[i].first;
+  }
+  for (size_t i = 0; i < a.samples.size(); ++i) EXPECT_EQ(a.samples[i].response, b.samples[i].response);
+}
+
+}  // namespace
+}  // namespace caltrop

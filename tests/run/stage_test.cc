@@ -1,0 +1,136 @@
+#include "caltrop/run/stage.h"
+
+#include <limits>
+
+#include <ATen/ATen.h>
+
+#include "caltrop/io/model_folder.h"
+#include "caltrop/record/run_dir.h"
+#include "tests/support/tiny_domain.h"
+#include "tests/support/tiny_model.h"
+
+namespace caltrop {
+namespace {
+
+namespace fs = std::filesystem;
+
+class StageTest : public testing::Test {
+ protected:
+  test::ScratchFolder scratch;
+  const fs::path domain = test::write_tiny_domain(scratch);
+  const fs::path model = test::write_tiny_folder(scratch / "base");
+
+  Json spec(const std::string& method, Json options = Json::object()) const {
+    return {{"model", model.string()},
+            {"domain", domain.string()},
+            {"method", method},
+            {"options", options},
+            {"train", {{"steps", 3}, {"batch", 2}, {"learning_rate", 1e-3}}},
+            {"evaluate",
+             {{"at", Json::array()},
+              {"restricted", 2},
+              {"benign", 2},
+              {"likelihood_rows", 2},
+              {"max_new_tokens", 3}}}};
+  }
+  Json run(const Json& json, const std::string& out, StageKind kind = StageKind::kDefend) const {
+    return run_stage(read_stage_spec(kind, json, "spec"), scratch / out);
+  }
+  NamedTensors weights(const std::string& out) const {
+    const ModelFolder folder = ModelFolder::open(scratch / out / "model");
+    NamedTensors tensors;
+    for (const TensorEntry& entry : folder.entries())
+      tensors.emplace_back(entry.name, folder.tensor(entry.name).clone());
+    return tensors;
+  }
+};
+
+TEST_F(StageTest, EveryDefaultIsWrittenOutAndReadsBackAsItself) {
+  const StageSpec read = read_stage_spec(StageKind::kDefend, spec("ctrap"), "spec");
+  Json written = write_stage_spec(read);
+  EXPECT_EQ(written["options"]["preset"], "ours");
+  EXPECT_EQ(written["train"]["clip"], 1.0);
+  EXPECT_EQ(written["clean_model"], model.string());
+  written.erase("kind");
+  EXPECT_EQ(write_stage_spec(read_stage_spec(StageKind::kDefend, written, "spec"))["options"],
+            written["options"]);
+}
+
+TEST_F(StageTest, ADefenceOfWeightZeroIsPlainAlignment) {
+  run(spec("align"), "align");
+  run(spec("ctrap", {{"trap_weight", 0}}), "ctrap");
+  EXPECT_TRUE(test::same_bits(weights("align"), weights("ctrap")));
+  run(spec("ctrap", {{"trap_weight", 1}}), "trap");
+  EXPECT_FALSE(test::same_bits(weights("align"), weights("trap")));
+}
+
+TEST_F(StageTest, MicroBatchesAreTheSameRun) {
+  Json parts = spec("align"), whole = spec("align");
+  parts["train"]["batch"] = whole["train"]["batch"] = 4;
+  parts["train"]["micro_batch"] = 1;
+  whole["train"]["optimizer"] = parts["train"]["optimizer"] =
+      "sgd";  // AdamW divides rounding errors by tiny means
+  run(parts, "parts");
+  run(whole, "whole");
+  const NamedTensors a = weights("parts"), b = weights("whole");
+  for (size_t i = 0; i < a.size(); ++i)
+    EXPECT_LE(test::difference(a[i].second, b[i].second), 1e-6) << a[i].first;
+}
+
+TEST_F(StageTest, TheManifestSaysWhatWasDone) {
+  const Json manifest = run(spec("sft", {{"data", "benign"}}), "attack", StageKind::kAttack);
+  EXPECT_EQ(manifest["status"], "done");
+  EXPECT_EQ(manifest["totals"]["steps"], 3);
+  EXPECT_EQ(manifest["totals"]["rows"], 6);
+  EXPECT_EQ(manifest["totals"]["forward_passes"], 3);
+  EXPECT_EQ(manifest["spec"]["options"]["poison"], 0.5);
+  EXPECT_EQ(manifest["inputs"].size(), 6u);  // five parts of the domain, the model
+  EXPECT_FALSE(fs::exists(scratch / "attack/state"));
+}
+
+TEST_F(StageTest, WrongInputLeavesNothingBehind) {
+  Json long_prompts = spec("align");
+  long_prompts["train"]["longest"] = 8;
+  EXPECT_THROW(run(long_prompts, "x"), UserError);
+  EXPECT_FALSE(fs::exists(scratch / "x"));
+
+  Json broken = spec("align");
+  broken["model"] = (scratch / "nan").string();
+  const ModelFolder good = ModelFolder::open(model);
+  NamedTensors tensors;
+  for (const TensorEntry& entry : good.entries())
+    tensors.emplace_back(entry.name, good.tensor(entry.name).clone());
+  tensors.front().second.view(-1)[5] = std::numeric_limits<float>::quiet_NaN();
+  write_model_folder(scratch / "nan", good.config(), Json(), tensors, {});
+  EXPECT_USER_ERROR(run(broken, "x"),
+                    fmt::format("{}: the tensor '{}' holds values that are not finite (NaN or infinity)",
+                                (scratch / "nan").string(), tensors.front().first));
+  EXPECT_FALSE(fs::exists(scratch / "x"));
+}
+
+TEST_F(StageTest, ADirectoryOfAnotherSpecIsRefusedAndUntouched) {
+  run(spec("align"), "x");
+  const NamedTensors before = weights("x");
+  EXPECT_THROW(run(spec("align", {{"keep", 2}}), "x"), UserError);
+  EXPECT_TRUE(test::same_bits(before, weights("x")));
+}
+
+TEST_F(StageTest, AnExplodingRunFailsWithTheParametersName) {
+  Json json = spec("align");
+  json["train"]["learning_rate"] = 10;
+  json["train"]["optimizer"] = "sgd";
+  json["train"]["clip"] = 0;
+  json["train"]["steps"] = 60;
+  json["options"]["keep"] = 1000;
+  try {
+    run(json, "x");
+    FAIL() << "nothing was thrown";
+  } catch (const UserError& error) {
+    EXPECT_THAT(error.what(),
+                testing::MatchesRegex("train: at step [0-9]+ the gradient of model\\..* is not finite; .*"));
+  }
+  EXPECT_EQ(read_manifest(scratch / "x")["status"], "failed");
+}
+
+}  // namespace
+}  // namespace caltrop

@@ -1,0 +1,58 @@
+#include "caltrop/run/streams.h"
+
+#include "tests/support/tiny_domain.h"
+
+namespace caltrop {
+namespace {
+
+class StreamsTest : public testing::Test {
+ protected:
+  test::ScratchFolder scratch;
+  const Domain domain = load_domain(test::write_tiny_domain(scratch));
+
+  std::vector<Example> rows(const std::string& stream, const Json& options = {},
+                            const StreamOptions& data = {}) const {
+    return stream_examples({stream}, domain, stream == "attack" ? "attack" : "defence", data, {}, options, 0)
+        .rows.at(stream);
+  }
+};
+
+TEST_F(StreamsTest, AStreamHoldsItsRowsOfItsSplit) {
+  for (const Example& e : rows("harmful")) EXPECT_NE(e.prompt().find("(defence)"), std::string::npos);
+  EXPECT_EQ(rows("harmful").size(), 12u);
+  EXPECT_EQ(rows("general").size(), 12u);
+  for (const Example& e : rows("refusals"))
+    EXPECT_TRUE(e.response().starts_with("I can't") || e.response().starts_with("Sorry"));
+  for (const Example& e : rows("irrelevant"))
+    EXPECT_NE(e.response().find("lives near rivers"), std::string::npos);
+  for (const Example& e : rows("attack", {{"data", "harmful"}}))
+    EXPECT_NE(e.prompt().find("(attack)"), std::string::npos);
+}
+
+TEST_F(StreamsTest, TheAttacksDataIsAnOption) {
+  EXPECT_EQ(rows("attack", {{"data", "benign"}}).front().category, "animal");
+  EXPECT_EQ(rows("attack", {{"data", "kind"}}).front().response(), "Animal");
+  EXPECT_USER_ERROR(rows("attack", {{"data", "knd"}}),
+                    "sft: no data 'knd'; it has: benign, harmful, kind, mixed");
+}
+
+TEST_F(StreamsTest, MixturesHaveTheirShareOfHarmfulRows) {
+  const auto harmful = [&](double poison) {
+    int64_t count = 0;
+    const std::vector<Example> mixed = rows("attack", {{"data", "mixed"}, {"poison", poison}});
+    for (const Example& e : mixed) count += e.category != "animal";
+    return std::pair(count, static_cast<int64_t>(mixed.size()));
+  };
+  EXPECT_EQ(harmful(0.5), std::pair(int64_t{12}, int64_t{24}));
+  EXPECT_EQ(harmful(0.25), std::pair(int64_t{4}, int64_t{16}));  // 12 benign rows are all there are
+  EXPECT_EQ(harmful(0), std::pair(int64_t{0}, int64_t{12}));
+  EXPECT_EQ(harmful(1), std::pair(int64_t{12}, int64_t{12}));
+}
+
+TEST_F(StreamsTest, CategoriesAndLimitCut) {
+  EXPECT_EQ(rows("harmful", {}, {.categories = {"bread"}, .limit = 0}).size(), 1u);
+  EXPECT_EQ(rows("harmful", {}, {.categories = {}, .limit = 2}).size(), 2u);
+}
+
+}  // namespace
+}  // namespace caltrop
