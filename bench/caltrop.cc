@@ -17,6 +17,7 @@
 #include "caltrop/base/error.h"
 #include "caltrop/base/files.h"
 #include "caltrop/base/log.h"
+#include "caltrop/base/memory.h"
 #include "caltrop/model/config.h"
 #include "caltrop/rollout/generate.h"
 #include "caltrop/run/stage.h"
@@ -133,6 +134,7 @@ void generation(const std::string& folder, const std::string& domain_file, int64
 }
 
 int run(const std::vector<std::string>& arguments) {
+  keep_freed_memory();  // as the program does
   be_quiet();
   const auto number = [&](size_t i) { return std::stoll(arguments.at(i)); };
   const std::string& what = arguments.at(0);

@@ -37,5 +37,15 @@ foreach(_lib torch torch_cpu c10 torch_cuda c10_cuda)
 endforeach()
 # libtorch_cuda registers its kernels when it is loaded; nothing refers to it, so the linker must be told to keep it.
 target_link_libraries(TorchWheel::torch INTERFACE -Wl,--no-as-needed ${_libs} -Wl,--as-needed)
+# at::parallel_for is a template that runs on one thread unless its caller is compiled with OpenMP; and there must be one
+# OpenMP runtime in the process, torch's own, or two pools of threads fight for the cores.
+target_compile_options(TorchWheel::torch INTERFACE -fopenmp)
+file(GLOB _gomp "${TORCH_DIR}/lib/libgomp*.so*")
+if(_gomp)
+  list(GET _gomp 0 _gomp)
+else()
+  set(_gomp gomp)
+endif()
+target_link_libraries(TorchWheel::torch INTERFACE ${_gomp})
 target_link_options(TorchWheel::torch INTERFACE "-Wl,-rpath,${TORCH_DIR}/lib")
 message(STATUS "torch: ${TORCH_DIR}")

@@ -6,7 +6,6 @@
 #include <mutex>
 #include <thread>
 
-#include <sys/resource.h>
 #include <unistd.h>
 
 namespace caltrop {
@@ -78,12 +77,6 @@ std::string human_seconds(double seconds) {
   const auto total = static_cast<int64_t>(seconds + 0.5);
   if (total >= 3600) return fmt::format("{}:{:02}:{:02}", total / 3600, total / 60 % 60, total % 60);
   return fmt::format("{}:{:02}", total / 60, total % 60);
-}
-
-int64_t peak_memory() {
-  struct rusage usage{};
-  ::getrusage(RUSAGE_SELF, &usage);
-  return usage.ru_maxrss * int64_t{1024};
 }
 
 std::string machine_name() {

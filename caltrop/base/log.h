@@ -34,9 +34,6 @@ void clear_progress();
 std::string human_bytes(double bytes);      // "1.4 GiB"
 std::string human_seconds(double seconds);  // "3:07", "1:02:09"
 
-/// Peak resident memory of this process in bytes.
-int64_t peak_memory();
-
 /// The machine in words: processor, cores, memory. For manifests.
 std::string machine_name();
 

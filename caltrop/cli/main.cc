@@ -4,20 +4,16 @@
 #include <exception>
 
 #include <CLI/CLI.hpp>
-#include <malloc.h>
 
 #include "caltrop/base/error.h"
 #include "caltrop/base/log.h"
+#include "caltrop/base/memory.h"
 #include "caltrop/cli/commands.h"
 #include "caltrop/record/build_info.h"
 
 int main(int argc, char** argv) {
   using namespace caltrop;
-  // Gradients of hundreds of megabytes come and go with every step: keep their pages instead of asking the
-  // system anew.
-  ::mallopt(M_MMAP_THRESHOLD, 1 << 30);
-  ::mallopt(M_TRIM_THRESHOLD, INT32_MAX);
-  ::mallopt(M_TOP_PAD, 64 << 20);
+  keep_freed_memory();
 
   CLI::App app("Caltrop hardens an open-weight language model so that tampering ruins it, and proves it.",
                "caltrop");

@@ -12,6 +12,7 @@
 #include "caltrop/base/error.h"
 #include "caltrop/base/files.h"
 #include "caltrop/base/log.h"
+#include "caltrop/base/memory.h"
 #include "caltrop/record/build_info.h"
 
 namespace caltrop {

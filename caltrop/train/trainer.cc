@@ -7,6 +7,7 @@
 
 #include "caltrop/base/error.h"
 #include "caltrop/base/log.h"
+#include "caltrop/base/memory.h"
 #include "caltrop/train/checkpoint.h"
 
 namespace caltrop {

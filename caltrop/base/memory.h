@@ -1,0 +1,16 @@
+// How this process takes memory from the system and gives it back.
+#pragma once
+
+#include <cstdint>
+
+namespace caltrop {
+
+/// Freed memory stays with the process and is used again. By default glibc returns every block of more than 32 MiB to the
+/// system at once, and the same gigabyte of activations, logits and gradients is then mapped and cleared by the kernel page
+/// by page in every training step (measured on two cores with SmolLM2: 2.9 s against 2.5 s a step). Called first in main.
+void keep_freed_memory();
+
+/// Peak resident memory of this process in bytes.
+int64_t peak_memory();
+
+}  // namespace caltrop
