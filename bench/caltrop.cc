@@ -126,10 +126,11 @@ void generation(const std::string& folder, const std::string& domain_file, int64
     if (how == "sampled") options.temperature = 0.7, options.top_p = 0.9;
     const auto start = Clock::now();
     const std::vector<Generated> answers = generate(*model, prompts, /*end_ids=*/{}, options, 0);
+    const double seconds = seconds_since(start);
     int64_t tokens = 0;
     for (const Generated& g : answers) tokens += static_cast<int64_t>(g.ids.size());
-    Json first = answers.front().ids;
-    answer({{"seconds", seconds_since(start)}, {"tokens", tokens}, {"first", first}});
+    const double flops = forward_flops(model->config(), pack(prompts).tokens.count() + tokens, tokens);
+    answer({{"seconds", seconds}, {"tokens", tokens}, {"flops", flops}, {"first", answers.front().ids}});
   }
 }
 

@@ -10,6 +10,7 @@
 #include "caltrop/kernels/attention.h"
 #include "caltrop/kernels/elementwise.h"
 #include "caltrop/kernels/math_mode.h"
+#include "caltrop/kernels/packed_linear.h"
 #include "caltrop/kernels/token_nll.h"
 
 namespace caltrop {
@@ -64,6 +65,31 @@ void bm_token_nll(benchmark::State& state) {
   both_ways(state, [&] { return token_nll(hidden, head, labels); });
 }
 
+/// Decoding: few rows through one layer's weights after the other's, so that they come from memory and not from a cache.
+void bm_packed_linear(benchmark::State& state) {
+  const at::NoGradGuard no_grad;
+  const int64_t rows = state.range(1);
+  std::vector<Tensor> weights;
+  std::vector<PackedLinear> packed;
+  for (int layer = 0; layer < 30; ++layer) {
+    weights.push_back(at::randn({2 * kInner, kWidth}));
+    packed.emplace_back(weights.back());
+  }
+  const Tensor x = at::randn({rows, kWidth});
+  state.SetLabel(state.range(0) == 1 ? "aten" : "ours");
+  for (auto _ : state) {
+    for (size_t layer = 0; layer < packed.size(); ++layer)
+      benchmark::DoNotOptimize(state.range(0) == 1 ? at::linear(x, weights[layer]) : packed[layer](x));
+  }
+  state.counters["GFLOP/s"] =
+      benchmark::Counter(30.0 * 2 * 2 * kInner * kWidth * static_cast<double>(rows) / 1e9,
+                         benchmark::Counter::kIsIterationInvariantRate);
+}
+
+BENCHMARK(bm_packed_linear)
+    ->ArgsProduct({{0, 1}, {1, 8, 32, 64}})
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
 BENCHMARK(bm_rms_norm)->Arg(0)->Arg(1)->UseRealTime()->Unit(benchmark::kMillisecond);
 BENCHMARK(bm_swiglu)->Arg(0)->Arg(1)->UseRealTime()->Unit(benchmark::kMillisecond);
 BENCHMARK(bm_attention)->Arg(0)->Arg(1)->UseRealTime()->Unit(benchmark::kMillisecond);

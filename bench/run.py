@@ -55,13 +55,16 @@ def in_turn(ours, peer, rounds, line="go"):
     return pairs
 
 
-def compared(name, unit, pairs, amount=None):
-    """Medians of the two sides, as seconds or as amount/second, and of the ratio."""
+def compared(name, unit, pairs, amount=None, flops=None):
+    """Medians of the two sides, as seconds or as amount/second, of the ratio, and of our share of `flops` a second."""
     value = (lambda row: row["seconds"]) if amount is None else (lambda row: row[amount] / row["seconds"])
-    return {"what": name, "unit": unit, "caltrop": statistics.median(value(ours) for ours, _ in pairs),
+    result = {"what": name, "unit": unit, "caltrop": statistics.median(value(ours) for ours, _ in pairs),
             "transformers": statistics.median(value(peer) for _, peer in pairs), "rounds": len(pairs),
             "ratio": statistics.median(peer["seconds"] / ours["seconds"] for ours, peer in pairs),
             "ratios": sorted(peer["seconds"] / ours["seconds"] for ours, peer in pairs)}
+    if flops is not None:
+        result["share_of_gemm_peak"] = statistics.median(ours["flops"] / ours["seconds"] for ours, _ in pairs) / flops
+    return result
 
 
 def peak(dtype):
@@ -75,8 +78,7 @@ def train(dtype, rounds, folder, flops):
     peer = Side(sys.executable, PEER, "train", MODEL, 8, dtype, rows)
     pairs = in_turn(ours, peer, rounds)
     ours.close(), peer.close()
-    result = compared(f"training step, 8 kitchen rows, {dtype}", "s", pairs)
-    result["share_of_gemm_peak"] = statistics.median(ours["flops"] / ours["seconds"] for ours, _ in pairs) / flops
+    result = compared(f"training step, 8 kitchen rows, {dtype}", "s", pairs, flops=flops)
     # The same rows from the same weights: the losses must agree, or the times mean nothing.
     apart = max(abs(ours["attack_loss"] - peer["attack_loss"]) for ours, peer in pairs)
     result["largest_loss_difference"] = apart
@@ -85,7 +87,7 @@ def train(dtype, rounds, folder, flops):
     return [result]
 
 
-def generate(dtype, rounds, folder):
+def generate(dtype, rounds, folder, flops):
     rows = folder / "generate-rows.jsonl"
     ours = Side(OURS, "generate", MODEL, DOMAIN, 32, 64, dtype, rows)
     peer = Side(sys.executable, PEER, "generate", MODEL, 64, dtype, rows)
@@ -94,7 +96,7 @@ def generate(dtype, rounds, folder):
         pairs = in_turn(ours, peer, rounds, how)
         if how == "greedy" and dtype == "fp32" and pairs[0][0]["first"] != pairs[0][1]["first"]:
             sys.exit("bench: the two sides generate different greedy answers")
-        results.append(compared(f"generation, batch 32, 64 new tokens, {how}, {dtype}", "tokens/s", pairs, "tokens"))
+        results.append(compared(f"generation, batch 32, 64 new tokens, {how}, {dtype}", "tokens/s", pairs, "tokens", flops))
     ours.close(), peer.close()
     return results
 
@@ -150,7 +152,7 @@ def main():
     if "train" in only:
         results += train(dtype, arguments.rounds, arguments.out, peaks[dtype])
     if "generate" in only:
-        results += generate(dtype, max(3, arguments.rounds // 2), arguments.out)
+        results += generate(dtype, max(3, arguments.rounds // 2), arguments.out, peaks[dtype])
     if "startup" in only:
         results += startup(max(3, arguments.rounds // 2))
 

@@ -8,13 +8,13 @@
 namespace caltrop {
 
 void keep_freed_memory() {
-  ::mallopt(M_MMAP_MAX, 0);          // no block has a mapping of its own,
-  ::mallopt(M_TRIM_THRESHOLD, -1);   // and the heap never shrinks
-  ::mallopt(M_TOP_PAD, 64 << 20);    // it grows in large steps
+  ::mallopt(M_MMAP_MAX, 0);         // no block has a mapping of its own,
+  ::mallopt(M_TRIM_THRESHOLD, -1);  // and the heap never shrinks
+  ::mallopt(M_TOP_PAD, 64 << 20);   // it grows in large steps
 }
 
 int64_t peak_memory() {
-  struct rusage usage {};
+  struct rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
   return usage.ru_maxrss * int64_t{1024};
 }

@@ -6,19 +6,20 @@
 
 namespace caltrop {
 
-/// x W^T for a constant W. On the CPU in fp32 W is reordered once by oneDNN (measured on two AVX2 cores at 32
-/// rows: 129 against 65 GFLOP/s for SmolLM2's head); elsewhere it is at::linear. No gradients.
+/// x W^T for a constant W. On the CPU in fp32 W is kept as panels of sixteen outputs, which one pass reads in order while the
+/// next piece is being fetched; elsewhere it is at::linear. No gradients. Tested by tests/kernels/kernels_test.cc.
 class PackedLinear {
  public:
   PackedLinear() = default;
-  /// weight [out,in]; `rows`: how many rows x will usually have.
-  PackedLinear(const Tensor& weight, int64_t rows);
+  /// weight [out,in].
+  explicit PackedLinear(const Tensor& weight);
 
   /// x [rows,in] -> [rows,out].
   Tensor operator()(const Tensor& x) const;
 
  private:
-  Tensor weight_;
+  Tensor weight_;  // [out,in], or packed: [ceil(out/16),in,16]
+  int64_t outputs_ = 0;
   bool packed_ = false;
 };
 

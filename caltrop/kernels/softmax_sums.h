@@ -6,7 +6,10 @@
 
 namespace caltrop {
 
-/// (sum of exp(z - highest), sum of exp(z - highest) * (z - highest)) over `count` logits, in blocks that are added in fp64.
-std::pair<double, double> softmax_sums(const float* logits, int64_t count, float highest);
+/// The largest of `count` > 0 logits.
+float highest_of(const float* logits, int64_t count);
+
+/// (sum of exp(z), sum of exp(z) * z) with z = (logit - highest) * scale, in blocks that are added in fp64.
+std::pair<double, double> softmax_sums(const float* logits, int64_t count, float highest, float scale = 1.0f);
 
 }  // namespace caltrop

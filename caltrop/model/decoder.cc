@@ -18,18 +18,16 @@ Decoder::Decoder(const Model& model, int64_t slots, int64_t context)
     layer.norm = weight("input_layernorm.weight");
     layer.norm_after = weight("post_attention_layernorm.weight");
     layer.qkv = PackedLinear(at::cat({weight("self_attn.q_proj.weight"), weight("self_attn.k_proj.weight"),
-                                      weight("self_attn.v_proj.weight")}),
-                             slots);
-    layer.output = PackedLinear(weight("self_attn.o_proj.weight"), slots);
-    layer.gate_up =
-        PackedLinear(at::cat({weight("mlp.gate_proj.weight"), weight("mlp.up_proj.weight")}), slots);
-    layer.down = PackedLinear(weight("mlp.down_proj.weight"), slots);
+                                      weight("self_attn.v_proj.weight")}));
+    layer.output = PackedLinear(weight("self_attn.o_proj.weight"));
+    layer.gate_up = PackedLinear(at::cat({weight("mlp.gate_proj.weight"), weight("mlp.up_proj.weight")}));
+    layer.down = PackedLinear(weight("mlp.down_proj.weight"));
     const at::TensorOptions options = layer.norm.options().requires_grad(false);
     layer.cache = {at::empty({slots, c.kv_heads, context, c.head_width}, options),
                    at::empty({slots, c.kv_heads, context, c.head_width}, options)};
     layers_.push_back(std::move(layer));
   }
-  head_ = PackedLinear(model.head(), slots);
+  head_ = PackedLinear(model.head());
 }
 
 Tensor Decoder::prefill(const PackedTokens& tokens, const std::vector<std::vector<int64_t>>& places,

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "caltrop/kernels/softmax_sums.h"
@@ -9,7 +10,7 @@
 namespace caltrop {
 namespace {
 
-/// Tokens that may be drawn and their weights under temperature.
+/// Tokens that may be drawn and their weights under temperature, exp((logit - highest) / temperature).
 struct Candidates {
   std::vector<int64_t> ids;
   std::vector<double> weights;
@@ -19,42 +20,101 @@ struct Candidates {
 // last bit of a uniform number.
 constexpr double kNegligible = 1e-12;
 
-Candidates candidates(std::span<const float> logits, const SamplingOptions& options) {
-  const float highest = *std::max_element(logits.begin(), logits.end());
-  const auto floor = static_cast<float>(highest + options.temperature * std::log(kNegligible));
-  Candidates chosen;
-  for (size_t i = 0; i < logits.size(); ++i) {
-    if (logits[i] >= floor) chosen.ids.push_back(static_cast<int64_t>(i));
+class Cut {
+ public:
+  Cut(std::span<const float> logits, const SamplingOptions& options)
+      : logits_(logits),
+        options_(options),
+        highest_(highest_of(logits.data(), static_cast<int64_t>(logits.size()))) {}
+
+  Candidates all() const { return weighed(weight_at_least(kNegligible)); }
+
+  Candidates top_k() const {
+    std::vector<int64_t> ids = weight_at_least(kNegligible);
+    if (options_.top_k < static_cast<int64_t>(ids.size())) {
+      std::nth_element(ids.begin(), ids.begin() + options_.top_k - 1, ids.end(), likelier());
+      ids.resize(static_cast<size_t>(options_.top_k));
+    }
+    return weighed(std::move(ids));
   }
-  const auto likelier = [&](int64_t a, int64_t b) {
-    const float x = logits[static_cast<size_t>(a)], y = logits[static_cast<size_t>(b)];
-    return x > y || (x == y && a < b);
-  };
-  if (options.top_k > 0 && options.top_k < static_cast<int64_t>(chosen.ids.size())) {
-    std::nth_element(chosen.ids.begin(), chosen.ids.begin() + options.top_k - 1, chosen.ids.end(), likelier);
-    chosen.ids.resize(static_cast<size_t>(options.top_k));
-  }
-  if (options.top_p < 1) std::sort(chosen.ids.begin(), chosen.ids.end(), likelier);
-  double total = 0;
-  for (const int64_t id : chosen.ids) {
-    chosen.weights.push_back(std::exp((logits[static_cast<size_t>(id)] - highest) / options.temperature));
-    total += chosen.weights.back();
-  }
-  if (options.top_p < 1) {
+
+  /// The likeliest of `chosen` that together reach top_p of `total`; no ids if all of them do not.
+  Candidates nucleus(std::vector<int64_t> ids, double total) const {
+    std::sort(ids.begin(), ids.end(), likelier());
+    Candidates chosen = weighed(std::move(ids));
     double sum = 0;
     size_t keep = 0;
-    while (keep < chosen.ids.size() && sum < options.top_p * total) sum += chosen.weights[keep++];
-    chosen.ids.resize(std::max<size_t>(1, keep));
-    chosen.weights.resize(chosen.ids.size());
+    while (keep < chosen.ids.size() && sum < options_.top_p * total) sum += chosen.weights[keep++];
+    if (sum < options_.top_p * total) keep = 0;
+    chosen.ids.resize(keep);
+    chosen.weights.resize(keep);
+    return chosen;
   }
-  return chosen;
+
+  Candidates top_p() const {
+    const auto total = softmax_sums(logits_.data(), static_cast<int64_t>(logits_.size()), highest_,
+                                    static_cast<float>(1 / options_.temperature))
+                           .first;
+    // A nucleus is a few dozen tokens, so that sorting the likely ones usually suffices.
+    Candidates chosen = nucleus(weight_at_least(1e-3), total);
+    if (chosen.ids.empty()) chosen = nucleus(weight_at_least(kNegligible), total);
+    return chosen.ids.empty() ? all() : chosen;
+  }
+
+  std::vector<int64_t> weight_at_least(double weight) const {
+    const auto floor = static_cast<float>(highest_ + options_.temperature * std::log(weight));
+    std::vector<int64_t> ids;
+    for (size_t i = 0; i < logits_.size(); ++i) {
+      if (logits_[i] >= floor) ids.push_back(static_cast<int64_t>(i));
+    }
+    return ids;
+  }
+
+ private:
+  Candidates weighed(std::vector<int64_t> ids) const {
+    Candidates chosen{std::move(ids), {}};
+    for (const int64_t id : chosen.ids)
+      chosen.weights.push_back(
+          std::exp((logits_[static_cast<size_t>(id)] - highest_) / options_.temperature));
+    return chosen;
+  }
+
+  struct Likelier {
+    std::span<const float> logits;
+    bool operator()(int64_t a, int64_t b) const {
+      const float x = logits[static_cast<size_t>(a)], y = logits[static_cast<size_t>(b)];
+      return x > y || (x == y && a < b);
+    }
+  };
+  Likelier likelier() const { return {logits_}; }
+
+  std::span<const float> logits_;
+  const SamplingOptions& options_;
+  float highest_;
+};
+
+Candidates candidates(std::span<const float> logits, const SamplingOptions& options) {
+  const Cut cut(logits, options);
+  if (options.top_k > 0) {
+    Candidates likeliest = cut.top_k();
+    if (options.top_p == 1) return likeliest;
+    const double total = std::accumulate(likeliest.weights.begin(), likeliest.weights.end(), 0.0);
+    Candidates nucleus = cut.nucleus(likeliest.ids, total);
+    return nucleus.ids.empty() ? likeliest : nucleus;
+  }
+  return options.top_p < 1 ? cut.top_p() : cut.all();
 }
 
 }  // namespace
 
 Sampled sample(std::span<const float> logits, std::span<const int64_t> seen, const SamplingOptions& options,
                RandomStream& random) {
-  const float highest = *std::max_element(logits.begin(), logits.end());
+  const float highest = highest_of(logits.data(), static_cast<int64_t>(logits.size()));
+  if (!std::isfinite(
+          highest)) {  // the model computes NaN or infinities: it says token 0, and the numbers show why
+    constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+    return {0, kNaN, kNaN, kNaN};
+  }
   const auto [sum, weighted] = softmax_sums(logits.data(), static_cast<int64_t>(logits.size()), highest);
   const double log_sum = std::log(sum);
 
@@ -70,8 +130,11 @@ Sampled sample(std::span<const float> logits, std::span<const int64_t> seen, con
     scores = penalised;
   }
 
-  int64_t id = std::max_element(scores.begin(), scores.end()) - scores.begin();
-  if (options.temperature > 0) {
+  int64_t id = 0;
+  if (options.temperature == 0) {
+    const float best = highest_of(scores.data(), static_cast<int64_t>(scores.size()));
+    id = std::find(scores.begin(), scores.end(), best) - scores.begin();
+  } else {
     const Candidates chosen = candidates(scores, options);
     double at = random.uniform() * std::accumulate(chosen.weights.begin(), chosen.weights.end(), 0.0);
     size_t i = 0;

@@ -66,5 +66,32 @@ TEST(Sampler, ReportsTheModelsOwnDistribution) {
   EXPECT_NEAR(sample(uniform, {}, at(0), random).entropy, std::log(5000.0), 1e-4);
 }
 
+TEST(Sampler, TheNucleusOfAFlatDistributionIsNotCutShort) {
+  const std::vector<float> uniform(1000, 0.0f);
+  SamplingOptions nucleus = at(1);
+  nucleus.top_p = 0.5;
+  const auto drawn = shares(uniform, nucleus);
+  EXPECT_EQ(drawn.size(), 500u);
+  EXPECT_LT(drawn.rbegin()->first, 500) << "equal tokens are taken in their order";
+  nucleus.top_k = 10;
+  EXPECT_EQ(shares(uniform, nucleus).size(), 5u);
+  // A tail of unlikely tokens that together matter: the nucleus reaches into it.
+  std::vector<float> tail(2001, std::log(5e-4f));
+  tail[7] = 0;
+  nucleus.top_k = 0;
+  nucleus.top_p = 0.75;  // 1 of 2 is the one token; half of the tail is needed too
+  EXPECT_NEAR(shares(tail, nucleus)[7], 1 / 1.5, 0.012);
+}
+
+TEST(Sampler, NaNIsShownAndNotDrawnFrom) {
+  RandomStream random(1, "x");
+  const std::vector<float> broken(8, std::nanf(""));
+  for (const double temperature : {0.0, 1.0}) {
+    const Sampled s = sample(broken, {}, at(temperature), random);
+    EXPECT_EQ(s.id, 0);
+    EXPECT_TRUE(std::isnan(s.entropy));
+  }
+}
+
 }  // namespace
 }  // namespace caltrop
