@@ -15,6 +15,7 @@ compare() {
 }
 
 compare tools/compare_gguf_import.py "$gguf" "$model"
+compare tools/compare_gradients.py build/dump_gradients "$model" data/kitchen/domain.yaml
 compare tools/compare_tokenizers.py --program "build/caltrop tokenize" --cache .cache/tokenizers --import "$model" "$gguf"
 compare tools/compare_templates.py build/caltrop --cache .cache/templates
 

@@ -13,6 +13,8 @@ readonly build_packages=(g++ cmake ninja-build pkg-config python3-venv ccache mo
   libyaml-cpp-dev libfmt-dev libpcre2-dev libutf8proc-dev libgtest-dev libgmock-dev libbenchmark-dev libssl-dev zlib1g-dev)
 readonly browsers=(chromium chromium-browser google-chrome)
 
+export PIP_CACHE_DIR=${PIP_CACHE_DIR:-$PWD/.cache/pip}  # nothing outside the checkout
+
 say() { printf 'run: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
 usage_error() { say "$*"; exit 2; }

@@ -3,7 +3,6 @@
 #include <numeric>
 
 #include "caltrop/base/error.h"
-#include "caltrop/base/random.h"
 
 namespace caltrop {
 
@@ -23,6 +22,22 @@ std::vector<TokenRow> Stream::draw(int64_t count) {
       epoch_ = epoch;
     }
     drawn.push_back(rows_[order_[static_cast<size_t>(drawn_ % size())]]);
+  }
+  return drawn;
+}
+
+std::vector<TokenRow> Stream::sample(int64_t count, RandomStream random) const {
+  std::vector<TokenRow> drawn;
+  std::vector<size_t> left;
+  while (static_cast<int64_t>(drawn.size()) < count) {
+    if (left.empty()) {
+      left.resize(rows_.size());
+      std::iota(left.begin(), left.end(), size_t{0});
+    }
+    const uint64_t picked = random.below(left.size());
+    drawn.push_back(rows_[left[picked]]);
+    left[picked] = left.back();
+    left.pop_back();
   }
   return drawn;
 }

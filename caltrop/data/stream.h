@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "caltrop/base/random.h"
 #include "caltrop/data/batch.h"
 
 namespace caltrop {
@@ -18,6 +19,8 @@ class Stream {
 
   /// The next `count` rows.
   std::vector<TokenRow> draw(int64_t count);
+  /// `count` rows that `random` picks, each at most once until all were picked; the order of draws is not touched.
+  std::vector<TokenRow> sample(int64_t count, RandomStream random) const;
   /// Continues as if `drawn` rows had been drawn.
   void seek(int64_t drawn) { drawn_ = drawn; }
 

@@ -19,8 +19,12 @@ struct LossInputs {
   Tensor labels;          // [M] int64, the next token at each of them
   Tensor rows;            // [M] int64, which row each belongs to
   int64_t row_count = 0;  // B
-  std::vector<Tensor>
-      states;  // if the loss asked for them: hidden states of all layers at the same positions, [M,D] each
+  int64_t part = 0;       // which micro-batch of the step's batch this is
+  Tensor norm_weight;     // [D] of the final norm, for losses that read inner layers through the head
+  double norm_epsilon = 0;
+  // If the loss asked for them, at the same positions, [M,D] each:
+  std::vector<Tensor> states;  // h_0 (embedding) .. h_{L-1}, and h_L after the final norm, which is `hidden`
+  std::vector<Tensor> mlp_outputs;  // what the MLP of each layer adds to the residual stream
 };
 
 struct Total {
@@ -31,6 +35,7 @@ struct Total {
 struct LossFn {
   std::function<Total(const LossInputs&)> total;
   bool needs_states = false;
+  bool needs_mlp_outputs = false;
 };
 
 }  // namespace caltrop

@@ -49,6 +49,13 @@ Tensor Model::weight(const std::string& name) const {
 
 Tensor Model::head() const { return weight(config_.tied ? "model.embed_tokens.weight" : "lm_head.weight"); }
 
+std::shared_ptr<const Model> Model::frozen_copy() const {
+  const at::NoGradGuard no_grad;
+  NamedTensors copies;
+  for (const auto& [name, parameter] : parameters_) copies.emplace_back(name, parameter.detach().clone());
+  return std::make_shared<const Model>(config_, std::move(copies), compute_dtype_);
+}
+
 const RotaryTables& Model::rotary(int64_t positions) const {
   if (!rotary_.cosine.defined() || rotary_.cosine.size(0) < positions) {
     const Tensor frequencies =
@@ -77,13 +84,18 @@ Tensor Model::block(int64_t layer, const Tensor& x, const PackedTokens& tokens, 
         v.view({n, config_.kv_heads, config_.head_width}));
   }
   const Tensor mixed = packed_attention(q, k, v, tokens, rotary_, config_.heads, config_.kv_heads);
-  const Tensor after = x + project(mixed, "self_attn.o_proj.weight");
+  Tensor attended = project(mixed, "self_attn.o_proj.weight");
+  if (trace != nullptr && !trace->attention_shifts.empty())
+    attended = attended + trace->attention_shifts[static_cast<size_t>(layer)];
+  const Tensor after = x + attended;
 
   const Tensor normed_after =
       rms_norm(after, weight(prefix + "post_attention_layernorm.weight"), config_.norm_epsilon);
   const Tensor inner =
       swiglu(project(normed_after, "mlp.gate_proj.weight"), project(normed_after, "mlp.up_proj.weight"));
-  return after + project(inner, "mlp.down_proj.weight");
+  const Tensor out = project(inner, "mlp.down_proj.weight");
+  if (trace != nullptr && trace->keep_mlp_outputs) trace->mlp_outputs.push_back(out);
+  return after + out;
 }
 
 Tensor Model::forward(const PackedTokens& tokens, Trace* trace) const {

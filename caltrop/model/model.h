@@ -26,8 +26,12 @@ bool bf16_is_fast(const at::Device& device);
 
 /// What a forward pass computed besides the last hidden states, as asked for.
 struct Trace {
-  bool keep_states = false;    // in: keep h_0 .. h_L
-  std::vector<Tensor> states;  // out: h_0 (embedding) .. h_{L-1} and h_L after the final norm, each [N,D]
+  bool keep_states = false;       // in: keep h_0 .. h_L
+  std::vector<Tensor> states;     // out: h_0 (embedding) .. h_{L-1} and h_L after the final norm, each [N,D]
+  bool keep_mlp_outputs = false;  // in: keep what each layer's MLP adds to the residual stream
+  std::vector<Tensor> mlp_outputs;  // out: [N,D] each
+  std::vector<Tensor>
+      attention_shifts;  // in: added to each layer's attention output, [N,D] each; empty: nothing is
   // in: called with the rotated keys and the values of each layer, both [N,K,E]; how a KV cache is filled
   std::function<void(int64_t layer, const Tensor& keys, const Tensor& values)> on_keys_values;
 };
@@ -57,6 +61,9 @@ class Model {
   at::Device device() const { return parameters_.front().second.device(); }
   at::ScalarType compute_dtype() const { return compute_dtype_; }
   const RotaryTables& rotary(int64_t positions) const;  // grown as needed
+
+  /// A copy of the weights as they are, without gradients: a reference that training does not move.
+  std::shared_ptr<const Model> frozen_copy() const;
 
  private:
   Tensor block(int64_t layer, const Tensor& x, const PackedTokens& tokens, Trace* trace) const;

@@ -1,3 +1,5 @@
+#include <set>
+
 #include <fmt/format.h>
 
 #include "caltrop/report/escape.h"
@@ -26,13 +28,25 @@ std::string score_text(const Json& value) {
   return value.is_string() ? value.get<std::string>() : to_line(value);
 }
 
+/// What decides over an answer is shown, what else was measured can be unfolded.
+bool decides(const std::string& name) {
+  static const std::set<std::string> names = {"refuses", "coherent", "signature", "lexicon", "classifier"};
+  return names.contains(name);
+}
+
 std::string scores(const Sample& sample) {
-  std::string html = "<ul class=\"scores\">";
+  std::string shown, folded;
   for (const auto& [name, value] : sample.scores.items()) {
-    if (!value.is_null())
-      html += fmt::format("<li>{} <b>{}</b></li>", isolated(name), isolated(score_text(value)));
+    if (value.is_null()) continue;
+    (decides(name) ? shown : folded) +=
+        fmt::format("<li>{} <b>{}</b></li>", isolated(name), isolated(score_text(value)));
   }
-  return html + "</ul>";
+  std::string html;
+  if (!shown.empty()) html += "<ul class=\"scores\">" + shown + "</ul>";
+  if (!folded.empty())
+    html +=
+        "<details class=\"more\"><summary>more</summary><ul class=\"scores\">" + folded + "</ul></details>";
+  return html;
 }
 
 std::string answer_card(const Answer& answer) {

@@ -4,15 +4,19 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include "caltrop/base/error.h"
+#include "caltrop/kernels/math_mode.h"
 #include "caltrop/train/comm.h"
 
 namespace caltrop {
 namespace {
 
 /// The forward pass of one micro-batch up to what a loss sees.
-LossInputs loss_inputs(const Model& model, const Batch& batch, const LossFn& loss) {
+LossInputs loss_inputs(const Model& model, const Batch& batch, const LossFn& loss, size_t part,
+                       const std::vector<Tensor>& shifts = {}) {
   Trace trace;
   trace.keep_states = loss.needs_states;
+  trace.keep_mlp_outputs = loss.needs_mlp_outputs;
+  trace.attention_shifts = shifts;
   const Tensor hidden = model.forward(batch.tokens, &trace);
   LossInputs inputs;
   inputs.hidden = hidden.index_select(0, batch.label_positions);
@@ -20,8 +24,13 @@ LossInputs loss_inputs(const Model& model, const Batch& batch, const LossFn& los
   inputs.labels = batch.labels;
   inputs.rows = batch.label_rows;
   inputs.row_count = batch.rows;
+  inputs.part = static_cast<int64_t>(part);
+  inputs.norm_weight = model.weight("model.norm.weight");
+  inputs.norm_epsilon = model.config().norm_epsilon;
   for (const Tensor& state : trace.states)
     inputs.states.push_back(state.index_select(0, batch.label_positions));
+  for (const Tensor& output : trace.mlp_outputs)
+    inputs.mlp_outputs.push_back(output.index_select(0, batch.label_positions));
   return inputs;
 }
 
@@ -42,8 +51,17 @@ Tensor inner_product(const Gradients& a, const Gradients& b) {
   return sum;
 }
 
-Step::Step(int64_t number, uint64_t seed, const Model& model, Batches batches)
-    : number_(number), seed_(seed), model_(model), batches_(std::move(batches)) {}
+Step::Step(int64_t number, uint64_t seed, const Model& model, Batches batches, DrawOthers others)
+    : number_(number), seed_(seed), model_(model), batches_(std::move(batches)), others_(std::move(others)) {}
+
+Step Step::fresh(const std::string& name, const std::vector<std::string>& streams) const {
+  CALTROP_ASSERT(others_ != nullptr, "fresh rows for '{}' from a step that was made without any", name);
+  Batches others;
+  for (const std::string& stream : streams) others[stream] = others_(stream, random(stream + " for " + name));
+  Step step(number_, seed_, model_, std::move(others), others_);
+  step.passes_ = passes_;
+  return step;
+}
 
 const std::vector<Batch>& Step::batches(const std::string& stream) const {
   const auto found = batches_.find(stream);
@@ -52,13 +70,15 @@ const std::vector<Batch>& Step::batches(const std::string& stream) const {
   return found->second;
 }
 
-Tensor Step::backward(const std::string& stream, const LossFn& loss, double weight) {
+Tensor Step::backward(const std::string& stream, const LossFn& loss, double weight,
+                      const ActivationShifts& shifts) {
   const at::AutoGradMode with_gradients(true);
-  ++forward_passes_, ++backward_passes_;
+  ++passes_->forward, ++passes_->backward;
   const std::vector<Batch>& parts = batches(stream);
+  const auto shift = [&](size_t part) { return shifts.empty() ? std::vector<Tensor>() : shifts[part]; };
   const bool alone = parts.size() == 1 && comm::size() == 1;
   if (alone) {  // the common case needs no second pass over the gradients
-    const Total total = loss.total(loss_inputs(model_, parts.front(), loss));
+    const Total total = loss.total(loss_inputs(model_, parts.front(), loss, 0, shift(0)));
     CALTROP_ASSERT(total.count > 0, "a loss over nothing in the stream '{}'", stream);
     const Tensor mean = total.sum / total.count;
     torch::autograd::backward({weight == 1.0 ? mean : mean * weight}, {});
@@ -73,8 +93,8 @@ Tensor Step::backward(const std::string& stream, const LossFn& loss, double weig
   }
   Tensor sum = at::zeros({}, parameters.front().options());
   int64_t count = 0;
-  for (const Batch& part : parts) {
-    const Total total = loss.total(loss_inputs(model_, part, loss));
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const Total total = loss.total(loss_inputs(model_, parts[i], loss, i, shift(i)));
     torch::autograd::backward({total.sum}, {});
     sum += total.sum.detach();
     count += total.count;
@@ -111,7 +131,7 @@ Measured Step::measure(const std::string& stream, const LossFn& loss) {
   };
   Measured measured;
   try {
-    measured.loss = backward(stream, loss, 1.0);
+    measured.loss = backward(stream, loss, 1.0, {});
   } catch (...) {
     put_back();
     throw;
@@ -120,13 +140,28 @@ Measured Step::measure(const std::string& stream, const LossFn& loss) {
   return measured;
 }
 
+Tensor Step::loss_at(const Model& other, const std::string& stream, const LossFn& loss) {
+  ++passes_->forward, ++passes_->backward;
+  Tensor sum = at::zeros({}, model_.parameters().front().second.options().requires_grad(false));
+  int64_t count = 0;
+  const std::vector<Batch>& parts = batches(stream);
+  CALTROP_ASSERT(comm::size() == 1, "derivatives through training steps on {} ranks", comm::size());
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const Total total = loss.total(loss_inputs(other, parts[i], loss, i));
+    sum = sum + total.sum;
+    count += total.count;
+  }
+  return sum / static_cast<double>(count);
+}
+
 Tensor Step::measure_loss(const std::string& stream, const LossFn& loss) {
   const at::NoGradGuard no_grad;
-  ++forward_passes_;
+  ++passes_->forward;
   Tensor sum = at::zeros({}, model_.parameters().front().second.options());
   int64_t count = 0;
-  for (const Batch& part : batches(stream)) {
-    const Total total = loss.total(loss_inputs(model_, part, loss));
+  const std::vector<Batch>& parts = batches(stream);
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const Total total = loss.total(loss_inputs(model_, parts[i], loss, i));
     sum += total.sum;
     count += total.count;
   }
@@ -134,8 +169,89 @@ Tensor Step::measure_loss(const std::string& stream, const LossFn& loss) {
   return sum / comm::sum(count);
 }
 
-Tensor Step::accumulate(const std::string& stream, const LossFn& loss, double weight) {
-  return backward(stream, loss, weight);
+Tensor Step::accumulate(const std::string& stream, const LossFn& loss, double weight,
+                        const ActivationShifts& shifts) {
+  return backward(stream, loss, weight, shifts);
+}
+
+Gradients Step::hessian_product(const std::string& stream, const LossFn& loss, const Gradients& direction) {
+  const MathMode math;
+  const at::AutoGradMode with_gradients(true);
+  passes_->forward += 2, passes_->backward += 2;  // the second differentiation runs through both graphs
+  const std::vector<Tensor> parameters = tensors(model_);
+  Gradients product;
+  for (const Tensor& p : parameters) product.push_back(at::zeros_like(p));
+  int64_t count = 0;
+  const std::vector<Batch>& parts = batches(stream);
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const Total total = loss.total(loss_inputs(model_, parts[i], loss, i));
+    const auto gradient =
+        torch::autograd::grad({total.sum}, parameters, {}, /*retain_graph=*/true, /*create_graph=*/true);
+    Tensor along = at::zeros({}, product.front().options());
+    for (size_t p = 0; p < parameters.size(); ++p) along = along + (gradient[p] * direction[p]).sum();
+    const auto second = torch::autograd::grad({along}, parameters, {}, false, false, /*allow_unused=*/true);
+    const at::NoGradGuard no_grad;
+    for (size_t p = 0; p < parameters.size(); ++p) {
+      if (second[p].defined()) product[p].add_(second[p]);
+    }
+    count += total.count;
+  }
+  count = comm::sum(count);
+  const at::NoGradGuard no_grad;
+  for (const Tensor& p : product) {
+    comm::sum(p);
+    p.div_(static_cast<double>(count));
+  }
+  return product;
+}
+
+ActivationShifts Step::attention_gradients(const std::string& stream, const LossFn& loss) {
+  const at::AutoGradMode with_gradients(true);
+  ++passes_->forward, ++passes_->backward;
+  ActivationShifts gradients;
+  int64_t count = 0;
+  const std::vector<Batch>& parts = batches(stream);
+  for (size_t i = 0; i < parts.size(); ++i) {
+    std::vector<Tensor> zeros;
+    for (int64_t layer = 0; layer < model_.config().layers; ++layer) {
+      const at::TensorOptions options = at::TensorOptions(model_.compute_dtype()).device(model_.device());
+      zeros.push_back(
+          at::zeros({parts[i].tokens.count(), model_.config().width}, options).requires_grad_(true));
+    }
+    const Total total = loss.total(loss_inputs(model_, parts[i], loss, i, zeros));
+    gradients.push_back(torch::autograd::grad({total.sum}, zeros));
+    count += total.count;
+  }
+  count = comm::sum(count);
+  const at::NoGradGuard no_grad;
+  for (const std::vector<Tensor>& part : gradients) {
+    for (const Tensor& g : part) g.div_(static_cast<double>(count));
+  }
+  return gradients;
+}
+
+std::vector<Tensor> Step::hidden_of(const std::string& stream, const Model& other) {
+  const at::NoGradGuard no_grad;
+  ++passes_->forward;
+  std::vector<Tensor> hidden;
+  for (const Batch& part : batches(stream))
+    hidden.push_back(other.forward(part.tokens).index_select(0, part.label_positions));
+  return hidden;
+}
+
+std::vector<std::vector<Tensor>> Step::states_of(const std::string& stream, const Model& other) {
+  const at::NoGradGuard no_grad;
+  ++passes_->forward;
+  std::vector<std::vector<Tensor>> states;
+  for (const Batch& part : batches(stream)) {
+    Trace trace;
+    trace.keep_states = true;
+    other.forward(part.tokens, &trace);
+    states.emplace_back();
+    for (const Tensor& state : trace.states)
+      states.back().push_back(state.index_select(0, part.label_positions));
+  }
+  return states;
 }
 
 void Step::add(const Gradients& gradients, double weight) {
@@ -146,7 +262,7 @@ void Step::add(const Gradients& gradients, double weight) {
     if (gradient.defined()) {
       gradient.add_(gradients[i], weight);
     } else {
-      gradient = weight == 1.0 ? gradients[i] : gradients[i] * weight;
+      gradient = gradients[i] * weight;  // a copy: what is added later must not change the caller's
     }
   }
 }
@@ -159,6 +275,16 @@ Nudge::Nudge(const Model& model, const Gradients& direction, double scale) : mod
   const at::NoGradGuard no_grad;
   for (const auto& [name, parameter] : model.parameters()) saved_.push_back(parameter.detach().clone());
   for (size_t i = 0; i < saved_.size(); ++i) model.parameters()[i].second.add_(direction[i], scale);
+}
+
+double Nudge::moved() const {
+  const at::NoGradGuard no_grad;
+  int64_t moved = 0, all = 0;
+  for (size_t i = 0; i < saved_.size(); ++i) {
+    moved += saved_[i].ne(model_.parameters()[i].second).sum().item<int64_t>();
+    all += saved_[i].numel();
+  }
+  return static_cast<double>(moved) / static_cast<double>(all);
 }
 
 Nudge::~Nudge() {

@@ -4,7 +4,9 @@
 // by tests/train/step_test.cc.
 #pragma once
 
+#include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -26,6 +28,9 @@ Tensor global_norm(const Gradients& gradients);
 /// Inner product over all of them, accumulated in fp64. Scalar fp64.
 Tensor inner_product(const Gradients& a, const Gradients& b);
 
+/// One tensor [N,D] for each layer of each micro-batch: indexed [micro-batch][layer].
+using ActivationShifts = std::vector<std::vector<Tensor>>;
+
 /// A mean loss and its gradient at the weights as they stood.
 struct Measured {
   Tensor loss;          // scalar fp32
@@ -35,41 +40,69 @@ struct Measured {
 class Step {
  public:
   using Batches = std::map<std::string, std::vector<Batch>>;
+  /// Other rows of a stream, as many as a step has, picked by `random`.
+  using DrawOthers = std::function<std::vector<Batch>(const std::string& stream, const RandomStream& random)>;
 
-  /// `batches`: the micro-batches of each stream for this step.
-  Step(int64_t number, uint64_t seed, const Model& model, Batches batches);
+  /// `batches`: the micro-batches of each stream for this step. `others`: for fresh().
+  Step(int64_t number, uint64_t seed, const Model& model, Batches batches, DrawOthers others = {});
 
   /// Loss and gradient of `loss` over the step's whole batch of `stream`; `.grad` stays as it was.
   Measured measure(const std::string& stream, const LossFn& loss);
+
+  /// The mean loss at another model's weights, with the graph that leads to them: for derivatives through training steps.
+  Tensor loss_at(const Model& other, const std::string& stream, const LossFn& loss);
 
   /// The loss alone, without gradients.
   Tensor measure_loss(const std::string& stream, const LossFn& loss);
 
   /// Adds weight * gradient to `.grad` and returns the loss: measure and add without a second copy of the
-  /// gradients.
-  Tensor accumulate(const std::string& stream, const LossFn& loss, double weight = 1.0);
+  /// gradients. `shifts` are added to the attention outputs in the forward pass.
+  Tensor accumulate(const std::string& stream, const LossFn& loss, double weight = 1.0,
+                    const ActivationShifts& shifts = {});
+
+  /// The exact product of the mean loss's Hessian with `direction`, by differentiating twice under MathMode. Costs about
+  /// two passes forward and two backward of the plain operators, and the memory of both graphs.
+  Gradients hessian_product(const std::string& stream, const LossFn& loss, const Gradients& direction);
+
+  /// The gradient of the mean loss in the output of each layer's attention, for every token.
+  ActivationShifts attention_gradients(const std::string& stream, const LossFn& loss);
+
+  /// What another model's hidden states after the final norm are at the positions with a label: [M,D] for each micro-batch.
+  /// No gradients.
+  std::vector<Tensor> hidden_of(const std::string& stream, const Model& other);
+  /// The same of all its layers, h_0 .. h_L: indexed [micro-batch][layer], [M,D] each.
+  std::vector<std::vector<Tensor>> states_of(const std::string& stream, const Model& other);
 
   /// Adds weight * gradients to `.grad`.
   void add(const Gradients& gradients, double weight = 1.0);
 
+  /// A step over other rows of these streams, which the random stream called `name` picks: the same after a resume. Its
+  /// passes count as this step's.
+  Step fresh(const std::string& name, const std::vector<std::string>& streams) const;
+
   const Model& model() const { return model_; }
   int64_t number() const { return number_; }  // counts from 0
   /// Passes over the step's batch of one stream, so far.
-  int64_t forward_passes() const { return forward_passes_; }
-  int64_t backward_passes() const { return backward_passes_; }
+  int64_t forward_passes() const { return passes_->forward; }
+  int64_t backward_passes() const { return passes_->backward; }
   /// The random stream of this name at this step: the same after a resume.
   RandomStream random(const std::string& name) const;
 
  private:
   const std::vector<Batch>& batches(const std::string& stream) const;
   /// Runs backward of weight * mean loss into `.grad`.
-  Tensor backward(const std::string& stream, const LossFn& loss, double weight);
+  Tensor backward(const std::string& stream, const LossFn& loss, double weight,
+                  const ActivationShifts& shifts);
 
   int64_t number_;
   uint64_t seed_;
   const Model& model_;
   Batches batches_;
-  int64_t forward_passes_ = 0, backward_passes_ = 0;
+  DrawOthers others_;
+  struct Passes {
+    int64_t forward = 0, backward = 0;
+  };
+  std::shared_ptr<Passes> passes_ = std::make_shared<Passes>();  // with the steps that fresh() made
 };
 
 /// While it lives, the model's weights are theta + scale * direction; afterwards they are theta again, bit
@@ -79,6 +112,8 @@ class Nudge {
  public:
   Nudge(const Model& model, const Gradients& direction, double scale);
   ~Nudge();
+  /// The share of all weights that really changed: rounding eats steps that are small beside the weight.
+  double moved() const;
   Nudge(const Nudge&) = delete;
   Nudge& operator=(const Nudge&) = delete;
 

@@ -24,18 +24,23 @@ struct Drawn {
   int64_t rows = 0, tokens = 0;
 };
 
+std::vector<Batch> micro_batches(const std::vector<TokenRow>& rows, const TrainOptions& options,
+                                 at::Device device) {
+  std::vector<Batch> batches;
+  const int64_t part = options.micro_batch > 0 ? options.micro_batch : options.batch;
+  for (int64_t begin = 0; begin < options.batch; begin += part) {
+    const auto count = static_cast<size_t>(std::min(part, options.batch - begin));
+    batches.push_back(pack(std::span(rows).subspan(static_cast<size_t>(begin), count), device));
+  }
+  return batches;
+}
+
 Drawn draw(const std::vector<std::string>& names, std::map<std::string, Stream>& streams,
            const TrainOptions& options, at::Device device) {
   Drawn drawn;
-  const int64_t part = options.micro_batch > 0 ? options.micro_batch : options.batch;
   for (const std::string& name : names) {
-    const std::vector<TokenRow> rows = streams.at(name).draw(options.batch);
-    for (int64_t begin = 0; begin < options.batch; begin += part) {
-      const auto count = static_cast<size_t>(std::min(part, options.batch - begin));
-      Batch batch = pack(std::span(rows).subspan(static_cast<size_t>(begin), count), device);
-      drawn.rows += batch.rows, drawn.tokens += batch.row_tokens;
-      drawn.batches[name].push_back(std::move(batch));
-    }
+    drawn.batches[name] = micro_batches(streams.at(name).draw(options.batch), options, device);
+    for (const Batch& batch : drawn.batches[name]) drawn.rows += batch.rows, drawn.tokens += batch.row_tokens;
   }
   return drawn;
 }
@@ -95,6 +100,10 @@ TrainTotals train(const Model& model, Objective& objective, std::map<std::string
   for (const std::string& name : names) streams.at(name).seek(totals.steps * options.batch);
   if (totals.steps > 0) say("{}: resumed after step {}", hooks.title, totals.steps);
 
+  const auto others = [&](const std::string& name, const RandomStream& random) {
+    return micro_batches(streams.at(name).sample(options.batch, random), options, model.device());
+  };
+
   for (;;) {
     if (hooks.due(totals.steps)) hooks.evaluate(totals.steps);
     if (totals.steps >= options.steps) break;
@@ -104,7 +113,7 @@ TrainTotals train(const Model& model, Objective& objective, std::map<std::string
     const auto start = Clock::now();
     Drawn drawn = draw(names, streams, options, model.device());
     clear_gradients(model);
-    Step step(totals.steps, seed, model, std::move(drawn.batches));
+    Step step(totals.steps, seed, model, std::move(drawn.batches), others);
     const Scalars scalars = objective.add_gradients(step);
     const double norm = clip_gradients(model, options.clip, totals.steps);
     const double rate = learning_rate(options, totals.steps, options.steps);

@@ -53,5 +53,15 @@ TEST(Stream, OrderDependsOnNameAndSeed) {
   EXPECT_NE(order, drawn(c, 20));
 }
 
+TEST(Stream, SamplingRepeatsNoRowBeforeAllWerePickedAndMovesNothing) {
+  Stream stream("harmful", numbered(6), 0), untouched("harmful", numbered(6), 0);
+  const std::vector<TokenRow> picked = stream.sample(9, RandomStream(1, "x"));
+  std::vector<int64_t> first;
+  for (size_t i = 0; i < 6; ++i) first.push_back(picked[i].ids[0]);
+  std::sort(first.begin(), first.end());
+  EXPECT_EQ(first, (std::vector<int64_t>{0, 1, 2, 3, 4, 5}));
+  EXPECT_EQ(drawn(stream, 12), drawn(untouched, 12));
+}
+
 }  // namespace
 }  // namespace caltrop

@@ -92,7 +92,8 @@ TEST_F(CtrapTest, ErrorsAreForPeople) {
   EXPECT_USER_ERROR(entry.make({{"collapse_text", ""}})->prepare(*model, tokenizer),
                     "ctrap: option 'collapse_text' is '', which has no tokens");
   EXPECT_USER_ERROR(find_entry(all_defences(), "defence", "ctrop"),
-                    "caltrop: no defence 'ctrop'; it has: align, ctrap, sdd");
+                    "caltrop: no defence 'ctrop'; it has: align, booster, ctrap, gradient_ascent, mlac, npo, "
+                    "repnoise, sdd, seam, tar, vaccine");
 }
 
 TEST_F(CtrapTest, PresetsAreAsDocumented) {

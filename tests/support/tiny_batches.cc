@@ -18,7 +18,8 @@ std::vector<TokenRow> random_rows(uint64_t seed, int64_t count) {
   return rows;
 }
 
-Step make_step(const Model& model, const std::vector<std::string>& streams, int64_t rows, int64_t part) {
+Step make_step(const Model& model, const std::vector<std::string>& streams, int64_t rows, int64_t part,
+               int64_t number) {
   Step::Batches batches;
   uint64_t seed = 1;
   for (const std::string& stream : streams) {
@@ -28,7 +29,10 @@ Step make_step(const Model& model, const std::vector<std::string>& streams, int6
       batches[stream].push_back(pack(std::span(all).subspan(static_cast<size_t>(begin), count)));
     }
   }
-  return Step(0, 0, model, std::move(batches));
+  const auto others = [=](const std::string&, RandomStream random) {
+    return std::vector<Batch>{pack(random_rows(random.next(), rows))};
+  };
+  return Step(number, 0, model, std::move(batches), others);
 }
 
 Gradients take_gradients(const Model& model) {

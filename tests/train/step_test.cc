@@ -1,5 +1,7 @@
 #include "caltrop/train/step.h"
 
+#include <cmath>
+
 #include <ATen/ATen.h>
 
 #include "caltrop/loss/language.h"
@@ -101,6 +103,79 @@ TEST(Nudge, MovesByScaleTimesDirection) {
     square += (model->parameters()[i].second - before[i].second).square().sum().item<double>();
   }
   EXPECT_NEAR(std::sqrt(square), 0.1, 1e-5);
+}
+
+TEST(Step, HessianProductIsThatOfFiniteDifferences) {
+  const auto model = test::tiny_model();
+  Step step = make_step(*model, {"a"}, 4, 2);
+  Gradients direction;
+  at::manual_seed(9);
+  for (const auto& [name, parameter] : model->parameters())
+    direction.push_back(at::randn_like(parameter).detach());
+  const double length = global_norm(direction).item<double>();
+  for (const Tensor& d : direction) d.div_(length);
+  const Gradients exact = step.hessian_product("a", answer_loss(), direction);
+  const auto at = [&](double scale) {
+    const Nudge there(*model, direction, scale);
+    return step.measure("a", answer_loss()).gradients;
+  };
+  const double h = 3e-2;
+  Gradients difference = at(h);
+  const Gradients behind = at(-h);
+  for (size_t i = 0; i < difference.size(); ++i) difference[i].sub_(behind[i]).div_(2 * h);
+  EXPECT_LE(test::difference(difference, exact), 0.01);
+  // And it does not depend on how the batch was cut.
+  Step whole = make_step(*model, {"a"}, 4, 4);
+  EXPECT_LE(test::difference(whole.hessian_product("a", answer_loss(), direction), exact), 1e-4);
+}
+
+TEST(Step, FreshRowsAreOthersAndTheSameForTheSameName) {
+  const auto model = test::tiny_model();
+  Step step = make_step(*model, {"a"}, 4, 4);
+  const auto loss = [&](const std::string& name) {
+    Step other = step.fresh(name, {"a"});
+    return other.measure_loss("a", answer_loss()).item<double>();
+  };
+  EXPECT_EQ(loss("x"), loss("x"));
+  EXPECT_NE(loss("x"), loss("y"));
+  EXPECT_NE(loss("x"), step.measure_loss("a", answer_loss()).item<double>());
+  EXPECT_EQ(step.forward_passes(), 6) << "passes over fresh rows are this step's";
+}
+
+TEST(Step, AttentionGradientsAreTheSlopeOfTheLossUnderShifts) {
+  const auto model = test::tiny_model();
+  for (const int64_t part : {4, 2}) {
+    Step step = make_step(*model, {"a"}, 4, part);
+    ActivationShifts shifts = step.attention_gradients("a", answer_loss());
+    double square = 0;
+    for (const auto& micro : shifts) {
+      EXPECT_EQ(micro.size(), 2u);
+      for (const Tensor& g : micro) square += g.square().sum().item<double>();
+    }
+    const double h = 1e-2 / std::sqrt(square);
+    for (const auto& micro : shifts) {
+      for (const Tensor& g : micro) g.mul_(h);
+    }
+    const double before = step.measure_loss("a", answer_loss()).item<double>();
+    const double after = step.accumulate("a", answer_loss(), 1.0, shifts).item<double>();
+    EXPECT_NEAR((after - before) / (h * square), 1, 0.05) << "micro-batches of " << part;
+    take_gradients(*model);
+  }
+}
+
+TEST(Step, NudgesAThousandTimesAndTheWeightsAreTheSameBits) {
+  const auto model = test::tiny_model();
+  const NamedTensors before = test::copy_of(model->parameters());
+  Gradients direction;
+  for (const auto& [name, parameter] : model->parameters())
+    direction.push_back(at::randn_like(parameter).detach());
+  for (int i = 0; i < 1000; ++i) {
+    const Nudge there(*model, direction, 0.1 * i);
+    if (i > 0) {
+      EXPECT_GT(there.moved(), 0.99);
+    }
+  }
+  EXPECT_TRUE(test::same_bits(model->parameters(), before));
 }
 
 }  // namespace

@@ -1,0 +1,24 @@
+#include "caltrop/loss/layers.h"
+
+#include <ATen/ATen.h>
+
+#include "caltrop/kernels/elementwise.h"
+#include "caltrop/kernels/token_nll.h"
+
+namespace caltrop {
+
+LossFn layerwise_loss() {
+  LossFn loss;
+  loss.needs_states = true;
+  loss.total = [](const LossInputs& in) {
+    Tensor sum = token_nll(in.hidden, in.head, in.labels).sum();
+    for (size_t i = 0; i + 1 < in.states.size(); ++i) {
+      const Tensor normed = rms_norm(in.states[i], in.norm_weight, in.norm_epsilon);
+      sum = sum + token_nll(normed, in.head, in.labels).sum();
+    }
+    return Total{sum / static_cast<double>(in.states.size()), in.labels.size(0)};
+  };
+  return loss;
+}
+
+}  // namespace caltrop

@@ -1,0 +1,97 @@
+#include <torch/csrc/autograd/autograd.h>
+
+#include "caltrop/kernels/elementwise.h"
+#include "caltrop/kernels/math_mode.h"
+#include "tests/defences/method_test.h"
+
+namespace caltrop {
+namespace {
+
+/// SEAM by autograd and nothing else: the cosine of two gradients, differentiated. Streams: 1 harmful, 2 refusals, 3 general.
+class SeamTest : public test::MethodTest {
+ protected:
+  std::vector<Tensor> parameters() const {
+    std::vector<Tensor> list;
+    for (const auto& [name, p] : model->parameters()) list.push_back(p);
+    return list;
+  }
+  Tensor loss(const Batch& rows) const {
+    const Tensor hidden = model->forward(rows.tokens).index_select(0, rows.label_positions);
+    return at::cross_entropy_loss(at::linear(hidden, model->head()), rows.labels);
+  }
+
+  Gradients cosine_gradient() const {
+    const MathMode math;
+    const auto a = torch::autograd::grad({loss(batch(1))}, parameters(), {}, true, true);
+    const auto b = torch::autograd::grad({loss(batch(3))}, parameters(), {}, true, true);
+    Tensor ab = at::zeros({}), aa = at::zeros({}), bb = at::zeros({});
+    for (size_t i = 0; i < a.size(); ++i) {
+      ab = ab + (a[i] * b[i]).sum(), aa = aa + a[i].square().sum(), bb = bb + b[i].square().sum();
+    }
+    return torch::autograd::grad({ab / (aa.sqrt() * bb.sqrt())}, parameters());
+  }
+
+  /// grad of -log(1 + mean over the L+1 states).
+  Gradients unlearning() const {
+    const MathMode math;
+    const Batch rows = batch(1);
+    Trace trace;
+    trace.keep_states = true;
+    model->forward(rows.tokens, &trace);
+    Tensor mean = at::zeros({});
+    for (size_t i = 0; i < trace.states.size(); ++i) {
+      Tensor h = trace.states[i].index_select(0, rows.label_positions);
+      if (i + 1 < trace.states.size())
+        h = rms_norm(h, model->weight("model.norm.weight"), model->config().norm_epsilon);
+      mean = mean + at::cross_entropy_loss(at::linear(h, model->head()), rows.labels) /
+                        static_cast<double>(trace.states.size());
+    }
+    return torch::autograd::grad({-at::log1p(mean)}, parameters());
+  }
+};
+
+TEST_F(SeamTest, ExactModeIsTheDerivativeOfTheCosine) {
+  const Gradients ours = gradients("seam", {{"hessian", "exact"}, {"couple", 0.7}, {"refuse", 0.5}});
+  const Gradients twin =
+      test::sum({{1, unlearning()}, {0.5, cross_entropy(batch(2))}, {0.7, cosine_gradient()}});
+  EXPECT_LE(test::difference(ours, twin), 1e-4);
+}
+
+TEST_F(SeamTest, DifferencesApproachTheExactTerm) {
+  const Gradients exact = cosine_gradient();
+  const auto coupled = [&](const Json& how) {
+    Json options = {{"couple", 1}, {"refuse", 0}, {"unlearn", 0}, {"check_every", 0}};
+    options.update(how);
+    return gradients("seam", options);
+  };
+  EXPECT_LE(test::difference(coupled({{"hessian", "fd_central"}, {"epsilon", 1e-4}}), exact), 0.02);
+  EXPECT_LE(test::difference(coupled({{"hessian", "fd_scaled"}, {"epsilon", 1e-5}}), exact), 0.05);
+  EXPECT_LE(test::difference(coupled({{"hessian", "fd_paper"}, {"epsilon", 1e-3}}), exact), 0.05);
+}
+
+TEST_F(SeamTest, DoesNotDependOnMicroBatches) {
+  const auto seam = make("seam", {{"couple", 1}, {"hessian", "exact"}});
+  EXPECT_LE(test::difference(gradients(*seam, 2), gradients(*seam, 6)), 1e-4);
+}
+
+TEST_F(SeamTest, ADifferenceThatIsRoundingNoiseEndsAStrictRun) {
+  const auto seam = make("seam", {{"hessian", "fd_paper"}, {"epsilon", 1e-9}, {"strict", true}});
+  Step step = test::make_step(*model, seam->streams(), 6, 6);
+  try {
+    seam->add_gradients(step);
+    FAIL() << "nothing was thrown";
+  } catch (const UserError& error) {
+    EXPECT_THAT(error.what(), testing::MatchesRegex(
+                                  "seam: step 0: the finite difference is not to be trusted: [0-9]+ % of the "
+                                  "weights moved, .*; try hessian=exact or another epsilon"));
+  }
+  EXPECT_TRUE(test::same_bits(model->parameters(), before));
+  test::take_gradients(*model);
+  // And a sound one says so in numbers.
+  gradients("seam", {{"hessian", "fd_scaled"}, {"epsilon", 1e-4}, {"strict", true}});
+  EXPECT_GT(scalar("fd_agreement"), 0.99);
+  EXPECT_GT(scalar("fd_moved"), 0.99);
+}
+
+}  // namespace
+}  // namespace caltrop
