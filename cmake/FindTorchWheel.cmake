@@ -37,6 +37,9 @@ foreach(_lib torch torch_cpu c10 torch_cuda c10_cuda)
 endforeach()
 # libtorch_cuda registers its kernels when it is loaded; nothing refers to it, so the linker must be told to keep it.
 target_link_libraries(TorchWheel::torch INTERFACE -Wl,--no-as-needed ${_libs} -Wl,--as-needed)
+# The wheel's include folder holds an fmt of its own, newer than the system's, and no library for it.
+target_compile_definitions(TorchWheel::torch INTERFACE FMT_HEADER_ONLY=1)
+
 # at::parallel_for is a template that runs on one thread unless its caller is compiled with OpenMP; and there must be one
 # OpenMP runtime in the process, torch's own, or two pools of threads fight for the cores.
 target_compile_options(TorchWheel::torch INTERFACE -fopenmp)

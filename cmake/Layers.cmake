@@ -32,6 +32,10 @@ std::vector<const ${type}*> ${function}() { return {${_entries}}; }
   target_sources(caltrop_${layer} PRIVATE ${_out})
 endfunction()
 
+set(CALTROP_PRECOMPILED <algorithm> <filesystem> <functional> <map> <memory> <optional> <string> <vector> <fmt/format.h>
+  <nlohmann/json.hpp>)
+set(CALTROP_PRECOMPILED_TORCH <ATen/ATen.h> <torch/csrc/autograd/custom_function.h> <torch/csrc/autograd/autograd.h>)
+
 foreach(_line IN LISTS _lines)
   string(REGEX MATCHALL "[a-z_]+" _words "${_line}")
   list(POP_FRONT _words _layer)
@@ -51,12 +55,16 @@ foreach(_line IN LISTS _lines)
   endforeach()
   if(NOT _uses_torch EQUAL -1)
     target_link_libraries(caltrop_${_layer} PUBLIC TorchWheel::torch)
-    if(_layer STREQUAL "tensor")  # the first layer with torch compiles the headers once for all
-      target_precompile_headers(caltrop_tensor PRIVATE
-        <string> <vector> <memory> <functional> <map> <optional> <ATen/ATen.h> <torch/csrc/autograd/custom_function.h>
-        <torch/csrc/autograd/autograd.h>)
-    elseif(_sources MATCHES "caltrop/")
-      target_precompile_headers(caltrop_${_layer} REUSE_FROM caltrop_tensor)
-    endif()
+    set(_first caltrop_tensor)
+  else()
+    set(_first caltrop_base)
+  endif()
+  # The first layer without torch and the first with it compile the large headers once for all that are alike.
+  if(_layer STREQUAL "base")
+    target_precompile_headers(caltrop_base PRIVATE ${CALTROP_PRECOMPILED})
+  elseif(_layer STREQUAL "tensor")
+    target_precompile_headers(caltrop_tensor PRIVATE ${CALTROP_PRECOMPILED} ${CALTROP_PRECOMPILED_TORCH})
+  elseif(_sources MATCHES "caltrop/")
+    target_precompile_headers(caltrop_${_layer} REUSE_FROM ${_first})
   endif()
 endforeach()

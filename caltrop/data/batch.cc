@@ -16,13 +16,17 @@ constexpr size_t kShortestShare = 4;
 /// Cuts rows, sorted so that equal beginnings are neighbours, into a tree of segments.
 class Packer {
  public:
-  explicit Packer(std::span<const TokenRow> rows) : rows_(rows), place_(rows.size()) {
+  Packer(std::span<const TokenRow> rows, Beginnings beginnings) : rows_(rows), place_(rows.size()) {
     std::vector<size_t> order(rows.size());
     std::iota(order.begin(), order.end(), size_t{0});
     std::stable_sort(order.begin(), order.end(),
                      [&](size_t a, size_t b) { return rows[a].ids < rows[b].ids; });
     for (size_t i = 0; i < rows.size(); ++i) place_[i].resize(rows[i].ids.size());
-    split(order, 0, -1);
+    if (beginnings == Beginnings::kShared) {
+      split(order, 0, -1);
+    } else {
+      for (const size_t& row : order) add_segment({&row, 1}, 0, rows[row].ids.size(), -1);
+    }
   }
 
   const std::vector<int64_t>& ids() const { return ids_; }
@@ -78,7 +82,8 @@ class Packer {
 
 }  // namespace
 
-Batch pack(std::span<const TokenRow> rows, at::Device device, std::vector<std::vector<int64_t>>* places) {
+Batch pack(std::span<const TokenRow> rows, at::Device device, std::vector<std::vector<int64_t>>* places,
+           Beginnings beginnings) {
   CALTROP_ASSERT(!rows.empty(), "a batch without rows");
   Batch batch;
   for (const TokenRow& row : rows) {
@@ -86,7 +91,7 @@ Batch pack(std::span<const TokenRow> rows, at::Device device, std::vector<std::v
                    "a row of {} tokens with {} flags", row.ids.size(), row.answer.size());
     batch.row_tokens += static_cast<int64_t>(row.ids.size());
   }
-  Packer packer(rows);
+  Packer packer(rows, beginnings);
   std::vector<int64_t> label_positions, labels, label_rows;
   for (size_t r = 0; r < rows.size(); ++r) {
     for (size_t t = 1; t < rows[r].ids.size(); ++t) {

@@ -27,9 +27,13 @@ struct Batch {
   int64_t label_count() const { return labels.size(0); }
 };
 
+/// Whether rows that begin alike are computed as one there. What is added to or read from hidden states row by row wants them
+/// separate.
+enum class Beginnings { kShared, kSeparate };
+
 /// REQUIRES at least one row, none of them empty. `places`, if given, receives for each row the index of each
 /// of its tokens within the packed tokens.
 Batch pack(std::span<const TokenRow> rows, at::Device device = at::kCPU,
-           std::vector<std::vector<int64_t>>* places = nullptr);
+           std::vector<std::vector<int64_t>>* places = nullptr, Beginnings beginnings = Beginnings::kShared);
 
 }  // namespace caltrop

@@ -11,7 +11,7 @@
 //
 // The paper steps along g; the official code along g / (|g| + 1e-7), without which the look-ahead shrinks as
 // training converges
-// (`normalise`, preset `code`). First order as in both: g is a constant when l_collapse is differentiated.
+// (`normalise`, preset `code`). First order as in both: g is a constant when l_collapse is differentiated; `second_order` adds what that leaves out.
 // The code's D_general is refusals and helpful answers together, end tokens included (`collapse_data:
 // retain`); `ours` takes helpful answers alone, so that the trap does not teach the aligned model to say e to
 // restricted prompts, and a longer step: alpha is an L2 length over all parameters, and an AdamW step at 3e-5
@@ -25,37 +25,48 @@
 
 #include "caltrop/defences/preset.h"
 #include "caltrop/loss/language.h"
+#include "caltrop/train/hessian.h"
 #include "caltrop/train/objective.h"
 
 namespace caltrop {
 namespace {
 
-struct CtrapOptions {
+struct CtrapOptions : HessianOptions {
   std::string preset = "ours";
   double trap_weight = 0.1;
   double look_ahead = 0.1;
   bool normalise = true;
   std::string collapse_data = "retain";
+  bool joint_mean = false;
+  bool second_order = false;
   std::string collapse_text = " error";
 
   static auto fields() {
     using O = CtrapOptions;
-    return std::tuple{
-        field("preset", &O::preset, {"paper", "code", "ours"}, "where the other defaults come from"),
-        field("trap_weight", &O::trap_weight, 0, 1e3, "lambda: weight of the trap; 0 turns it off"),
-        field("look_ahead", &O::look_ahead, 0, 1e3, "alpha: length of the imagined attacker's step"),
-        field("normalise", &O::normalise, "divide the imagined step by the norm of the gradient"),
-        field("collapse_data", &O::collapse_data, {"retain", "general"},
-              "what to collapse on: refusals and general answers, or general alone"),
-        field("collapse_text", &O::collapse_text,
-              "e: the last token of this text is what a collapsed model repeats"),
-    };
+    return std::tuple_cat(
+        std::tuple{
+            field("preset", &O::preset, {"paper", "code", "ours"}, "where the other defaults come from"),
+            field("trap_weight", &O::trap_weight, 0, 1e3, "lambda: weight of the trap; 0 turns it off"),
+            field("look_ahead", &O::look_ahead, 0, 1e3, "alpha: length of the imagined attacker's step"),
+            field("normalise", &O::normalise, "divide the imagined step by the norm of the gradient"),
+            field("collapse_data", &O::collapse_data, {"retain", "general"},
+                  "what to collapse on: refusals and general answers, or general alone"),
+            field("joint_mean", &O::joint_mean,
+                  "one mean over the tokens of refusals and general answers, as in the code; otherwise one "
+                  "mean each"),
+            field("collapse_text", &O::collapse_text,
+                  "e: the last token of this text is what a collapsed model repeats"),
+            field("second_order", &O::second_order,
+                  "let the imagined step move with the weights; see `hessian`"),
+        },
+        HessianOptions::fields());
   }
 
   static CtrapOptions of(const std::string& preset) {
     CtrapOptions options;
     options.preset = preset;
     options.normalise = preset != "paper";
+    options.joint_mean = preset == "code";
     if (preset == "ours") {
       options.look_ahead = 0.5;
       options.collapse_data = "general";
@@ -69,7 +80,7 @@ class Ctrap final : public Objective {
   explicit Ctrap(CtrapOptions options) : options_(std::move(options)) {}
 
   std::vector<std::string> streams() const override { return {"refusals", "general", "harmful"}; }
-  int64_t weight_copies() const override { return 2; }
+  int64_t weight_copies() const override { return options_.second_order ? 5 : 3; }
 
   std::vector<MetricDeclaration> logged() const override {
     return {{"refuse_loss", "nats/token", "lower", "cross-entropy of refusals to restricted requests"},
@@ -91,35 +102,60 @@ class Ctrap final : public Objective {
   }
 
   Scalars add_gradients(Step& step) override {
+    double of_refusals = 1, of_general = 1;
+    if (options_.joint_mean) {
+      const auto refusals = static_cast<double>(step.label_count("refusals"));
+      of_refusals = refusals / (refusals + static_cast<double>(step.label_count("general")));
+      of_general = 1 - of_refusals;
+    }
     // 1. Go on refusing and being useful.
-    const Tensor refuse = step.accumulate("refusals", answer_loss());
-    const Tensor keep = step.accumulate("general", answer_loss());
+    const Tensor refuse = step.accumulate("refusals", answer_loss(), of_refusals);
+    const Tensor keep = step.accumulate("general", answer_loss(), of_general);
     if (options_.trap_weight == 0) return {{"refuse_loss", refuse}, {"keep_loss", keep}};
 
     // 2. Which way would an attacker go?
-    Measured attack = step.measure("harmful", answer_loss());
+    const Measured attack = step.measure("harmful", answer_loss());
     double length = options_.look_ahead;
     if (options_.normalise) length /= global_norm(attack.gradients).item<double>() + 1e-7;
 
     // 3. Stand there, and ask for collapse.
     const Tensor asleep = step.measure_loss("general", collapse_);
-    Tensor sprung;
+    Measured sprung;
     {
       const Nudge attacked(step.model(), attack.gradients, -length);
-      attack.gradients.clear();
-      sprung = step.accumulate("general", collapse_, options_.trap_weight);
-      if (options_.collapse_data == "retain") step.accumulate("refusals", collapse_, options_.trap_weight);
+      sprung = step.measure("general", collapse_);
+      if (options_.collapse_data == "retain") {
+        const Measured refusing = step.measure("refusals", collapse_);
+        for (size_t i = 0; i < sprung.gradients.size(); ++i)
+          sprung.gradients[i].mul_(of_general).add_(refusing.gradients[i], of_refusals);
+      }
     }  // the weights are back, bit for bit
+    step.add(sprung.gradients, options_.trap_weight);
+    if (options_.second_order) add_second_order(step, attack, sprung.gradients, length);
     return {{"refuse_loss", refuse},
             {"keep_loss", keep},
             {"attack_loss", attack.loss},
             {"trap_asleep", asleep},
-            {"trap_sprung", sprung}};
+            {"trap_sprung", sprung.loss}};
   }
 
   Json options() const override { return write_options(options_); }
 
  private:
+  /// What first order leaves out: the imagined step moves with theta. With c the gradient of l_collapse there, and the step
+  /// length * g (length = alpha, or alpha / |g|), it is -length * H (c - u <u, c>), u = g / |g|; without normalising, -length * H c.
+  void add_second_order(Step& step, const Measured& attack, Gradients c, double length) const {
+    if (options_.normalise) {
+      const double square = inner_product(attack.gradients, attack.gradients).item<double>();
+      const double along = inner_product(attack.gradients, c).item<double>() / square;
+      for (size_t i = 0; i < c.size(); ++i) c[i].sub_(attack.gradients[i], along);
+    }
+    const double size = global_norm(c).item<double>();
+    for (const Tensor& g : c) g.div_(size);
+    HessianProduct product(step, "harmful", answer_loss(), attack, std::move(c), options_);
+    step.add(product(), -options_.trap_weight * length * size);
+  }
+
   CtrapOptions options_;
   LossFn collapse_;
 };

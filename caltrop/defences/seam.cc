@@ -29,35 +29,32 @@
 #include "caltrop/defences/preset.h"
 #include "caltrop/loss/language.h"
 #include "caltrop/loss/layers.h"
+#include "caltrop/train/hessian.h"
 #include "caltrop/train/objective.h"
 
 namespace caltrop {
 namespace {
 
-struct SeamOptions {
+struct SeamOptions : HessianOptions {
   std::string preset = "ours";
   double refuse = 1.0;
   double couple = 0.01;
   double unlearn = 1.0;
-  std::string hessian = "fd_scaled";
-  double epsilon = 1e-4;
   int64_t check_every = 50;
   bool strict = false;
 
   static auto fields() {
     using O = SeamOptions;
-    return std::tuple{
-        field("preset", &O::preset, {"paper", "code", "ours"}, "where the other defaults come from"),
-        field("refuse", &O::refuse, 0, 1e3, "alpha: weight of refusing"),
-        field("couple", &O::couple, 0, 1e3, "beta: weight of opposing the gradients; 0 turns it off"),
-        field("unlearn", &O::unlearn, 0, 1e3, "weight of the layer-wise ascent on harmful answers"),
-        field("hessian", &O::hessian, {"fd_paper", "fd_scaled", "fd_central", "exact"},
-              "how the Hessian term is taken: a step of length epsilon, of epsilon times |theta|, both ways, "
-              "or exactly"),
-        field("epsilon", &O::epsilon, 0, 1,
-              "length of the difference's step: absolute in fd_paper, relative otherwise"),
-        field("check_every", &O::check_every, 0, 1e9, "steps between checks of the difference; 0: never"),
-        field("strict", &O::strict, "end the run when a check fails, instead of warning")};
+    return std::tuple_cat(
+        std::tuple{
+            field("preset", &O::preset, {"paper", "code", "ours"}, "where the other defaults come from"),
+            field("refuse", &O::refuse, 0, 1e3, "alpha: weight of refusing"),
+            field("couple", &O::couple, 0, 1e3, "beta: weight of opposing the gradients; 0 turns it off"),
+            field("unlearn", &O::unlearn, 0, 1e3, "weight of the layer-wise ascent on harmful answers")},
+        HessianOptions::fields(),
+        std::tuple{
+            field("check_every", &O::check_every, 0, 1e9, "steps between checks of the difference; 0: never"),
+            field("strict", &O::strict, "end the run when a check fails, instead of warning")});
   }
 
   static SeamOptions of(const std::string& preset) {
@@ -68,9 +65,7 @@ struct SeamOptions {
   }
 };
 
-double item(const Tensor& scalar) { return scalar.item<double>(); }
-
-/// x - c y, where x and y are unit gradients given as gradients and their norms.
+/// x/|x| - c y/|y|.
 Gradients unit_rest(const Gradients& x, double norm_x, const Gradients& y, double norm_y, double c) {
   Gradients rest;
   for (size_t i = 0; i < x.size(); ++i) rest.push_back(x[i] / norm_x - y[i] * (c / norm_y));
@@ -94,19 +89,20 @@ class Seam final : public Objective {
             {"harmful_norm", "", "", "norm of the harmful gradient"},
             {"general_norm", "", "", "norm of the benign gradient"},
             {"fd_moved", "share", "higher", "weights that really changed under the difference's step"},
-            {"fd_agreement", "", "higher", "cosine of the Hessian terms at one and at two steps' length"}};
+            {"fd_agreement", "", "higher", "cosine of the Hessian products at one and at two steps' length"}};
   }
 
   Scalars add_gradients(Step& step) override {
     // 1. Refuse, and unlearn the answers in every layer. The logarithm is of the whole batch's mean, so it is taken here.
     const Tensor refuse = step.accumulate("refusals", answer_loss(), options_.refuse);
     const Measured layers = step.measure("harmful", layerwise_loss());
-    step.add(layers.gradients, -options_.unlearn / (1 + item(layers.loss)));
+    step.add(layers.gradients, -options_.unlearn / (1 + layers.loss.item<double>()));
 
     // 2. The two gradients.
     const Measured a = step.measure("harmful", answer_loss()), b = step.measure("general", answer_loss());
-    const double norm_a = item(global_norm(a.gradients)), norm_b = item(global_norm(b.gradients));
-    const double cosine = item(inner_product(a.gradients, b.gradients)) / (norm_a * norm_b);
+    const double norm_a = global_norm(a.gradients).item<double>(),
+                 norm_b = global_norm(b.gradients).item<double>();
+    const double cosine = inner_product(a.gradients, b.gradients).item<double>() / (norm_a * norm_b);
     Scalars scalars{{"refuse_loss", refuse},
                     {"harmful_loss", a.loss},
                     {"general_loss", b.loss},
@@ -117,65 +113,30 @@ class Seam final : public Objective {
     if (options_.couple == 0) return scalars;
 
     // 3. Push them apart: each loss's Hessian along what the other gradient adds to its own.
-    const Term harm{"harmful", a, norm_a, unit_rest(b.gradients, norm_b, a.gradients, norm_a, cosine)};
-    const Term good{"general", b, norm_b, unit_rest(a.gradients, norm_a, b.gradients, norm_b, cosine)};
-    double moved = 1;
-    const double epsilon = step_length(step.model());
-    for (const Term* term : {&harm, &good})
-      step.add(product(step, *term, epsilon, &moved), options_.couple / term->norm);
-    if (options_.hessian != "exact" && options_.check_every > 0 && step.number() % options_.check_every == 0)
-      check(step, harm, epsilon, moved, scalars);
+    HessianProduct of_a(step, "harmful", answer_loss(), a,
+                        unit_rest(b.gradients, norm_b, a.gradients, norm_a, cosine), options_);
+    step.add(of_a(), options_.couple / norm_a);
+    HessianProduct of_b(step, "general", answer_loss(), b,
+                        unit_rest(a.gradients, norm_a, b.gradients, norm_b, cosine), options_);
+    step.add(of_b(), options_.couple / norm_b);
+    if (options_.check_every > 0 && step.number() % options_.check_every == 0)
+      check(step.number(), of_a.check(), scalars);
     return scalars;
   }
 
   Json options() const override { return write_options(options_); }
 
  private:
-  struct Term {
-    const char* stream;
-    const Measured& here;  // loss and gradient at theta
-    double norm;
-    Gradients direction;
-  };
-
-  double step_length(const Model& model) const {
-    if (options_.hessian == "fd_paper") return options_.epsilon;
-    Gradients weights;
-    for (const auto& [name, parameter] : model.parameters()) weights.push_back(parameter.detach());
-    return options_.epsilon * item(global_norm(weights));
-  }
-
-  /// H v for the term's loss. `moved` falls to the share of weights that the step changed.
-  Gradients product(Step& step, const Term& term, double epsilon, double* moved) const {
-    if (options_.hessian == "exact") return step.hessian_product(term.stream, answer_loss(), term.direction);
-    const auto gradient_at = [&](double scale) {
-      const Nudge there(step.model(), term.direction, scale);
-      *moved = std::min(*moved, there.moved());
-      return step.measure(term.stream, answer_loss()).gradients;
-    };
-    Gradients ahead = gradient_at(epsilon);
-    const bool central = options_.hessian == "fd_central";
-    const Gradients behind = central ? gradient_at(-epsilon) : term.here.gradients;
-    for (size_t i = 0; i < ahead.size(); ++i) ahead[i].sub_(behind[i]).div_(central ? 2 * epsilon : epsilon);
-    return ahead;
-  }
-
-  /// A difference that is rounding noise changes with the length of its step.
-  void check(Step& step, const Term& term, double epsilon, double moved, Scalars& scalars) const {
-    double ignored = 1;
-    const Gradients once = product(step, term, epsilon, &ignored),
-                    twice = product(step, term, 2 * epsilon, &ignored);
-    const double agreement =
-        item(inner_product(once, twice)) / (item(global_norm(once)) * item(global_norm(twice)));
-    scalars.emplace_back("fd_moved", at::tensor(moved));
-    scalars.emplace_back("fd_agreement", at::tensor(agreement));
-    if (moved >= 0.9 && agreement >= 0.9) return;
+  void check(int64_t number, const HessianProduct::Check& found, Scalars& scalars) const {
+    scalars.emplace_back("fd_moved", at::tensor(found.moved));
+    scalars.emplace_back("fd_agreement", at::tensor(found.agreement));
+    if (found.moved >= 0.9 && found.agreement >= 0.9) return;
     const std::string what = fmt::format(
         "seam: step {}: the finite difference is not to be trusted: {:.0f} % of the weights moved, and the "
-        "Hessian terms at "
-        "one and two steps' length agree to {:.2f} (cosine), want 0.90 or more of both; try hessian=exact or "
+        "Hessian products at "
+        "one and two steps' length agree to {:.2f} (cosine), want 90 % and 0.90; try hessian=exact or "
         "another epsilon",
-        step.number(), 100 * moved, agreement);
+        number, 100 * found.moved, found.agreement);
     if (options_.strict) throw UserError("{}", what);
     warn("{}", what);
   }

@@ -52,6 +52,8 @@ class Vaccine final : public Objective {
     return {"refusals", "general"};
   }
 
+  Beginnings beginnings() const override { return Beginnings::kSeparate; }  // each row has a drift of its own
+
   std::vector<MetricDeclaration> logged() const override {
     return {{"drifted_loss", "nats/token", "lower", "cross-entropy of refusals under the worst drift"},
             {"drift_gradient", "", "", "norm of the gradient in the attention outputs"},

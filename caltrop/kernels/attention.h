@@ -1,7 +1,7 @@
 // Causal grouped-query attention with rotary positions over a packed batch.
 //
 // Each token sees the tokens before it in its own segment and all tokens of the segments that its own
-// continues (tensor/packed.h). On the CPU in fp32 one hand-written operator does rotation, scores, softmax
+// continues (tensor/packed.h). On the CPU one hand-written fp32 operator does rotation, scores, softmax
 // and products per (segment, head): rows here are short, and for them the general kernels spend their time on
 // overhead. Elsewhere, and under MathMode, the same mathematics from ATen operators. Scores are never kept;
 // the backward computes them again. Tested by tests/kernels/kernels_test.cc: equal to attention over

@@ -34,6 +34,9 @@ class Objective {
   /// forecast.
   virtual int64_t weight_copies() const { return 0; }
 
+  /// How the batches of its streams are packed.
+  virtual Beginnings beginnings() const { return Beginnings::kShared; }
+
   /// Called once, before the first step: freeze a reference model, look up a token.
   virtual void prepare(const Model& /*model*/, const Tokenizer& /*tokenizer*/) {}
 

@@ -267,6 +267,12 @@ void Step::add(const Gradients& gradients, double weight) {
   }
 }
 
+int64_t Step::label_count(const std::string& stream) const {
+  int64_t count = 0;
+  for (const Batch& part : batches(stream)) count += part.label_count();
+  return comm::sum(count);
+}
+
 RandomStream Step::random(const std::string& name) const {
   return RandomStream(seed_, fmt::format("{} at step {}", name, number_));
 }

@@ -80,6 +80,9 @@ class Step {
   /// passes count as this step's.
   Step fresh(const std::string& name, const std::vector<std::string>& streams) const;
 
+  /// Tokens with a label in the step's batch of a stream.
+  int64_t label_count(const std::string& stream) const;
+
   const Model& model() const { return model_; }
   int64_t number() const { return number_; }  // counts from 0
   /// Passes over the step's batch of one stream, so far.

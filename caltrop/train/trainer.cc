@@ -25,21 +25,23 @@ struct Drawn {
 };
 
 std::vector<Batch> micro_batches(const std::vector<TokenRow>& rows, const TrainOptions& options,
-                                 at::Device device) {
+                                 Beginnings beginnings, at::Device device) {
   std::vector<Batch> batches;
   const int64_t part = options.micro_batch > 0 ? options.micro_batch : options.batch;
   for (int64_t begin = 0; begin < options.batch; begin += part) {
     const auto count = static_cast<size_t>(std::min(part, options.batch - begin));
-    batches.push_back(pack(std::span(rows).subspan(static_cast<size_t>(begin), count), device));
+    batches.push_back(
+        pack(std::span(rows).subspan(static_cast<size_t>(begin), count), device, nullptr, beginnings));
   }
   return batches;
 }
 
-Drawn draw(const std::vector<std::string>& names, std::map<std::string, Stream>& streams,
-           const TrainOptions& options, at::Device device) {
+Drawn draw(const Objective& objective, std::map<std::string, Stream>& streams, const TrainOptions& options,
+           at::Device device) {
   Drawn drawn;
-  for (const std::string& name : names) {
-    drawn.batches[name] = micro_batches(streams.at(name).draw(options.batch), options, device);
+  for (const std::string& name : objective.streams()) {
+    drawn.batches[name] =
+        micro_batches(streams.at(name).draw(options.batch), options, objective.beginnings(), device);
     for (const Batch& batch : drawn.batches[name]) drawn.rows += batch.rows, drawn.tokens += batch.row_tokens;
   }
   return drawn;
@@ -94,14 +96,14 @@ std::vector<MetricDeclaration> training_numbers() {
 TrainTotals train(const Model& model, Objective& objective, std::map<std::string, Stream> streams,
                   const TrainOptions& options, uint64_t seed, const std::filesystem::path& state,
                   const TrainHooks& hooks) {
-  const std::vector<std::string> names = objective.streams();
   const std::unique_ptr<Optimizer> optimizer = make_optimizer(options, model.parameters());
   TrainTotals totals = load_checkpoint(state, model, *optimizer);
-  for (const std::string& name : names) streams.at(name).seek(totals.steps * options.batch);
+  for (const std::string& name : objective.streams()) streams.at(name).seek(totals.steps * options.batch);
   if (totals.steps > 0) say("{}: resumed after step {}", hooks.title, totals.steps);
 
   const auto others = [&](const std::string& name, const RandomStream& random) {
-    return micro_batches(streams.at(name).sample(options.batch, random), options, model.device());
+    return micro_batches(streams.at(name).sample(options.batch, random), options, objective.beginnings(),
+                         model.device());
   };
 
   for (;;) {
@@ -111,7 +113,7 @@ TrainTotals train(const Model& model, Objective& objective, std::map<std::string
     // ---- training section
     // -------------------------------------------------------------------------------------------
     const auto start = Clock::now();
-    Drawn drawn = draw(names, streams, options, model.device());
+    Drawn drawn = draw(objective, streams, options, model.device());
     clear_gradients(model);
     Step step(totals.steps, seed, model, std::move(drawn.batches), others);
     const Scalars scalars = objective.add_gradients(step);

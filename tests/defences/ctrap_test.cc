@@ -1,5 +1,7 @@
 #include <ATen/ATen.h>
+#include <torch/csrc/autograd/autograd.h>
 
+#include "caltrop/kernels/math_mode.h"
 #include "caltrop/loss/language.h"
 #include "caltrop/train/objective.h"
 #include "tests/reference/ctrap_twin.h"
@@ -86,7 +88,7 @@ TEST_F(CtrapTest, LooksAheadByExactlyAlpha) {
 TEST_F(CtrapTest, ErrorsAreForPeople) {
   EXPECT_USER_ERROR(entry.make({{"lookahead", 1}}),
                     "ctrap: no option 'lookahead'; it has: preset, trap_weight, look_ahead, normalise, "
-                    "collapse_data, collapse_text");
+                    "collapse_data, joint_mean, collapse_text, second_order, hessian, epsilon");
   EXPECT_USER_ERROR(entry.make({{"preset", "best"}}),
                     "ctrap: option 'preset' is 'best', want one of: paper, code, ours");
   EXPECT_USER_ERROR(entry.make({{"collapse_text", ""}})->prepare(*model, tokenizer),
@@ -94,6 +96,42 @@ TEST_F(CtrapTest, ErrorsAreForPeople) {
   EXPECT_USER_ERROR(find_entry(all_defences(), "defence", "ctrop"),
                     "caltrop: no defence 'ctrop'; it has: align, booster, ctrap, gradient_ascent, mlac, npo, "
                     "repnoise, sdd, seam, tar, vaccine");
+}
+
+TEST_F(CtrapTest, SecondOrderIsTheDerivativeThroughTheImaginedStep) {
+  const double lambda = 0.7, alpha = 0.3;
+  for (const bool normalise : {true, false}) {
+    const auto objective = ctrap({{"trap_weight", lambda},
+                                  {"look_ahead", alpha},
+                                  {"normalise", normalise},
+                                  {"collapse_data", "general"},
+                                  {"second_order", true},
+                                  {"hessian", "exact"}});
+    const Gradients ours = gradients_of(*objective);
+
+    const MathMode math;
+    const test::TwinBatches batches = twin_batches();
+    std::vector<Tensor> theta;
+    for (const auto& [name, p] : model->parameters()) theta.push_back(p);
+    const auto loss = [](const Model& at_weights, const Batch& rows, const Tensor& labels) {
+      const Tensor hidden = at_weights.forward(rows.tokens).index_select(0, rows.label_positions);
+      return at::cross_entropy_loss(at::linear(hidden, at_weights.head()), labels);
+    };
+    const auto g =
+        torch::autograd::grad({loss(*model, batches.harmful, batches.harmful.labels)}, theta, {}, true, true);
+    Tensor square = at::zeros({});
+    for (const Tensor& x : g) square = square + x.square().sum();
+    const Tensor length = normalise ? alpha / (square.sqrt() + 1e-7) : at::full({}, alpha);
+    NamedTensors attacked;
+    for (size_t i = 0; i < theta.size(); ++i)
+      attacked.emplace_back(model->parameters()[i].first, theta[i] - length * g[i]);
+    const Model there(model->config(), attacked, at::kFloat);
+    const Tensor total = loss(*model, batches.refusals, batches.refusals.labels) +
+                         loss(*model, batches.general, batches.general.labels) +
+                         lambda * loss(there, batches.general, at::full_like(batches.general.labels, token));
+    EXPECT_LE(test::difference(ours, torch::autograd::grad({total}, theta)), 2e-4)
+        << "normalise " << normalise;
+  }
 }
 
 TEST_F(CtrapTest, PresetsAreAsDocumented) {

@@ -28,7 +28,7 @@ class MethodTest : public testing::Test {
 
   /// The gradients that one step of six rows a stream adds; checks that the weights are as they were.
   Gradients gradients(Objective& objective, int64_t part = 6, int64_t number = 0) {
-    Step step = make_step(*model, objective.streams(), 6, part, number);
+    Step step = make_step(*model, objective.streams(), 6, part, number, objective.beginnings());
     scalars = objective.add_gradients(step);
     EXPECT_TRUE(same_bits(model->parameters(), before)) << "the weights are not what they were";
     for (const auto& [name, value] : scalars) {

@@ -119,6 +119,19 @@ TEST_F(Kernels, AttentionEqualsPlainAttention) {
   }
 }
 
+TEST_F(Kernels, AttentionInBf16ComputesInFp32) {
+  const PackedTokens tokens = shared_batch();
+  const RotaryTables rotary = tables(16);
+  const auto narrow = [](const Tensor& x) { return x.to(at::kBFloat16); };
+  const Tensor q = narrow(at::randn({35, 96})), k = narrow(at::randn({35, 32})),
+               v = narrow(at::randn({35, 32}));
+  const Tensor y = packed_attention(q, k, v, tokens, rotary, 6, 2);
+  EXPECT_EQ(y.scalar_type(), at::kBFloat16);
+  const auto wide = [](const Tensor& x) { return x.to(at::kFloat); };
+  const Tensor exact = packed_attention(wide(q), wide(k), wide(v), tokens, rotary, 6, 2);
+  EXPECT_LE(difference(wide(y), exact), 0.004) << "rounded once, at the end";
+}
+
 TEST_F(Kernels, SharedBeginningsEqualSeparateRows) {
   const PackedTokens shared = shared_batch();
   const RotaryTables rotary = tables(8);

@@ -19,14 +19,15 @@ std::vector<TokenRow> random_rows(uint64_t seed, int64_t count) {
 }
 
 Step make_step(const Model& model, const std::vector<std::string>& streams, int64_t rows, int64_t part,
-               int64_t number) {
+               int64_t number, Beginnings beginnings) {
   Step::Batches batches;
   uint64_t seed = 1;
   for (const std::string& stream : streams) {
     const std::vector<TokenRow> all = random_rows(seed++, rows);
     for (int64_t begin = 0; begin < rows; begin += part) {
       const auto count = static_cast<size_t>(std::min(part, rows - begin));
-      batches[stream].push_back(pack(std::span(all).subspan(static_cast<size_t>(begin), count)));
+      batches[stream].push_back(
+          pack(std::span(all).subspan(static_cast<size_t>(begin), count), at::kCPU, nullptr, beginnings));
     }
   }
   const auto others = [=](const std::string&, RandomStream random) {

@@ -12,7 +12,7 @@ std::vector<TokenRow> random_rows(uint64_t seed, int64_t count);
 
 /// A step over `rows` rows of each named stream, in micro-batches of `part` rows.
 Step make_step(const Model& model, const std::vector<std::string>& streams, int64_t rows, int64_t part,
-               int64_t number = 0);
+               int64_t number = 0, Beginnings beginnings = Beginnings::kShared);
 
 /// `.grad` of every parameter (zeros where it is undefined), then cleared.
 Gradients take_gradients(const Model& model);
