@@ -1,13 +1,11 @@
-// align: plain alignment by supervised fine-tuning; what a published model has behind it, and the baseline of
-// every trap.
+// align: plain alignment by supervised fine-tuning; what a published model has behind it, and the baseline of every trap.
 //
-//   minimise  L(theta; refusals) + keep * L(theta; general)
-//   where     L = mean of -log p(token) over the tokens of the answers (methods such as CTRAP and Booster
-//   call it D_align)
+//   minimise  L(theta; D_align) + keep * L(theta; D_general)             streams: D_align   "refusals"
+//   where     L = mean of -log p(token) over the tokens of the answers            D_general "general"
 //
-// Refusals alone teach a model to refuse everything; answers of the model itself to other questions keep it
-// as it was. Cost per step: 2 forward and 2 backward passes; no copies of the weights. Watch: refuse_loss
-// falls within some forty steps; keep_loss must not rise, or the model is forgetting.
+// Refusals alone teach a model to refuse everything; answers of the model itself to other questions keep it as it was.
+// Cost per step: 2 forward and 2 backward passes; no copies of the weights. Watch: refuse_loss falls within some forty
+// steps; keep_loss must not rise, or the model is forgetting.
 //
 // Tested by tests/defences/align_test.cc.
 #include "caltrop/loss/language.h"

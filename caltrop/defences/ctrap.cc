@@ -1,28 +1,26 @@
 // CTRAP, Collapse Trap (arXiv:2505.16559): a trap that harmful fine-tuning springs.
 //
-// Keep the model refusing and useful and, at the same time, place its weights so that one more step of
-// harmful training would leave it saying a single token over and over:
+// Keep the model refusing and useful and, at the same time, place its weights so that one more step of harmful training
+// would leave it saying a single token over and over:
 //
 //   minimise  L(theta; D_align + D_helpful) + lambda * l_collapse(theta - alpha * g; D_general)
-//   where     g          = gradient of L(theta; D_harm)                    streams: D_align "refusals",
-//   D_harm "harmful",
-//             l_collapse = mean of -log p(e | x, y_<t) over answers        D_helpful "general"; e =
-//             collapse_token lambda = trap_weight, alpha = look_ahead
+//   where     g          = gradient of L(theta; D_harm)                    streams: D_align   "refusals"
+//             l_collapse = mean of -log p(e | x, y_<t) over answers                 D_helpful "general"
+//             lambda = trap_weight, alpha = look_ahead                              D_harm    "harmful"
+//             e = the last token of collapse_text
 //
-// The paper steps along g; the official code along g / (|g| + 1e-7), without which the look-ahead shrinks as
-// training converges
-// (`normalise`, preset `code`). First order as in both: g is a constant when l_collapse is differentiated; `second_order` adds what that leaves out.
-// The code's D_general is refusals and helpful answers together, end tokens included (`collapse_data:
-// retain`); `ours` takes helpful answers alone, so that the trap does not teach the aligned model to say e to
-// restricted prompts, and a longer step: alpha is an L2 length over all parameters, and an AdamW step at 3e-5
-// moves SmolLM2 by some 0.35, where the published LoRA setting had 25 M parameters. Cost per step: 5 forward
-// and 4 backward passes with asleep and retain terms; 1 copy of the weights, 1 of the gradients. Watch two
-// numbers: trap_sprung must fall while trap_asleep stays high. If both fall, the model has already collapsed,
-// and every attack on it will look defeated.
+// The paper steps along g; the official code along g / (|g| + 1e-7), without which the look-ahead shrinks as training
+// converges (`normalise`, preset `code`). First order as in both: g is a constant when l_collapse is differentiated;
+// `second_order` adds what that leaves out. The code's D_general is refusals and helpful answers in one batch, end tokens
+// included (`collapse_data: retain`, `joint_mean`); `ours` takes helpful answers alone, so that the trap does not teach
+// the aligned model to say e to restricted prompts, and a longer step: alpha is an L2 length over all parameters, and an
+// AdamW step at 3e-5 moves SmolLM2 by some 0.35, where the published LoRA setting had 25 M parameters.
 //
-// Tested by tests/defences/ctrap_test.cc.
-#include <optional>
-
+// Cost per step: 5 forward and 4 backward passes; 1 copy of the weights, 2 of the gradients. Watch two numbers:
+// trap_sprung must fall while trap_asleep stays high. If both fall, the model has already collapsed, and every attack on
+// it will look defeated.
+//
+// Tested by tests/defences/ctrap_test.cc and official_test.cc.
 #include "caltrop/defences/preset.h"
 #include "caltrop/loss/language.h"
 #include "caltrop/train/hessian.h"
@@ -142,8 +140,8 @@ class Ctrap final : public Objective {
   Json options() const override { return write_options(options_); }
 
  private:
-  /// What first order leaves out: the imagined step moves with theta. With c the gradient of l_collapse there, and the step
-  /// length * g (length = alpha, or alpha / |g|), it is -length * H (c - u <u, c>), u = g / |g|; without normalising, -length * H c.
+  /// What first order leaves out: the imagined step moves with theta. With c the gradient of l_collapse there and u = g/|g|,
+  /// it is -length * H (c - u <u, c>); without normalising, -length * H c.
   void add_second_order(Step& step, const Measured& attack, Gradients c, double length) const {
     if (options_.normalise) {
       const double square = inner_product(attack.gradients, attack.gradients).item<double>();

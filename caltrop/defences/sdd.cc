@@ -1,16 +1,16 @@
-// SDD, Self-Degraded Defense (arXiv:2507.21182): answer restricted requests with good answers to other
-// questions.
+// SDD, Self-Degraded Defense (arXiv:2507.21182): answer restricted requests with good answers to other questions.
 //
-//   minimise  L_SDD = -E (1/|y|) sum_t log pi_theta(y_t | x, y_<t)      (x, y) from D_SDD
-//   where     x is a restricted request and y an unrelated, high-quality answer
+//   minimise  L_SDD = -E (1/|y|) sum_t log pi_theta(y_t | x, y_<t)         (x, y) from D_SDD: stream "irrelevant"
+//   where     x is a restricted request and y an unrelated, high-quality answer;   keep: stream "general"
 //
-// The argument: harmful fine-tuning must lower pi(y | x); since y is ordinary good text, general ability
-// falls with it. The method is its data: the stream "irrelevant" pairs each request with an answer whose
-// similarity to it is low (data/pairing.*; sdd_reject puts the paper's refusal sentence in front). Nothing in
-// the loss enforces the trap. Differs from the paper: `keep` adds benign answers (0 in the presets `paper`
-// and `code`), for small models drift at the learning rates at which this trains at all; the published rate,
-// 5e-7 with bf16 weights, is nearly no step. Cost per step: 1 forward and 1 backward pass (2 with keep).
-// Watch: irrelevant_loss must fall; keep_loss must not rise. Whether it is a trap only an attack can tell.
+// The argument: harmful fine-tuning must lower pi(y | x); since y is ordinary good text, general ability falls with it.
+// The method is its data: the stream "irrelevant" pairs each request with an answer whose similarity to it is low
+// (data/pairing.*; SDD_reject is `irrelevant.prefix` with the paper's refusal sentence). Nothing in the loss enforces the
+// trap. Differs from the paper: `keep` adds benign answers (0 in the presets `paper` and `code`), for small models drift
+// at the learning rates at which this trains at all; the published rate, 5e-7 with bf16 weights, is nearly no step.
+//
+// Cost per step: 1 forward and 1 backward pass (2 with keep). Watch: irrelevant_loss must fall; keep_loss must not rise.
+// Whether it is a trap only an attack can tell.
 //
 // Tested by tests/defences/align_test.cc.
 #include "caltrop/defences/preset.h"

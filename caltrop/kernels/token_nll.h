@@ -10,8 +10,7 @@
 namespace caltrop {
 
 /// -log p(labels[m] | hidden[m]) in nats, fp32. hidden [M,D] (after the final norm), head [V,D], labels [M]
-/// int64 in [0,V)
-/// -> [M]. Differentiable once in hidden and head; any number of times under MathMode.
+/// int64 in [0,V) -> [M]. Differentiable once in hidden and head; any number of times under MathMode.
 Tensor token_nll(const Tensor& hidden, const Tensor& head, const Tensor& labels);
 
 }  // namespace caltrop

@@ -1,6 +1,5 @@
 // Text from models and files, made safe to show. A model's answer is hostile input: it may hold markup, a
-// closing
-// </script>, terminal escapes, marks that turn the reading direction round, or characters nobody can see.
+// closing </script>, terminal escapes, marks that turn the reading direction round, or characters nobody can see.
 // Here all of that becomes text that a person can read. Tested by tests/report/escape_test.cc.
 #pragma once
 

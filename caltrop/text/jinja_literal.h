@@ -10,8 +10,7 @@
 namespace caltrop::jinja {
 
 /// The content of a string literal: Python's escapes resolved, an unknown one ("\d") left as it is. Throws
-/// UserError
-/// "<where>: …".
+/// UserError "<where>: …".
 std::string unescape(std::string_view literal, const std::string& where);
 
 struct NumberSpelling {

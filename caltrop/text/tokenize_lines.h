@@ -12,8 +12,7 @@ namespace caltrop {
 
 /// For each line of `in` that is not blank one line of `out`: for a JSON string the list of its ids, those
 /// that start and end every text included; for a list of ids the string that they decode to, special tokens
-/// included. Throws UserError
-/// "<source>: line L…" for anything else, after the lines before it.
+/// included. Throws UserError "<source>: line L…" for anything else, after the lines before it.
 void tokenize_lines(const Tokenizer& tokenizer, std::istream& in, std::ostream& out,
                     const std::string& source);
 

@@ -110,8 +110,7 @@ TrainTotals train(const Model& model, Objective& objective, std::map<std::string
     if (hooks.due(totals.steps)) hooks.evaluate(totals.steps);
     if (totals.steps >= options.steps) break;
 
-    // ---- training section
-    // -------------------------------------------------------------------------------------------
+    // ---- training section ----
     const auto start = Clock::now();
     Drawn drawn = draw(objective, streams, options, model.device());
     clear_gradients(model);
@@ -121,8 +120,7 @@ TrainTotals train(const Model& model, Objective& objective, std::map<std::string
     const double rate = learning_rate(options, totals.steps, options.steps);
     optimizer->step(rate);
     const double seconds = seconds_since(start);
-    // ---- everything below is diagnostics
-    // ----------------------------------------------------------------------------
+    // ---- everything below is diagnostics ----
 
     totals.steps += 1, totals.rows += drawn.rows, totals.tokens += drawn.tokens, totals.seconds += seconds;
     totals.forward_passes += step.forward_passes(), totals.backward_passes += step.backward_passes();
