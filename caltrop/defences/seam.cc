@@ -130,11 +130,12 @@ class Seam final : public Objective {
   void check(int64_t number, const HessianProduct::Check& found, Scalars& scalars) const {
     scalars.emplace_back("fd_moved", at::tensor(found.moved));
     scalars.emplace_back("fd_agreement", at::tensor(found.agreement));
-    if (found.moved >= 0.9 && found.agreement >= 0.9) return;
+    // Embeddings of tokens that no row holds hardly move; the rest must.
+    if (found.moved >= 0.5 && found.agreement >= 0.9) return;
     const std::string what = fmt::format(
         "seam: step {}: the finite difference is not to be trusted: {:.0f} % of the weights moved, and the "
         "Hessian products at "
-        "one and two steps' length agree to {:.2f} (cosine), want 90 % and 0.90; try hessian=exact or "
+        "one and two steps' length agree to {:.2f} (cosine), want 50 % and 0.90; try hessian=exact or "
         "another epsilon",
         number, 100 * found.moved, found.agreement);
     if (options_.strict) throw UserError("{}", what);

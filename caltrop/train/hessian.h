@@ -11,7 +11,7 @@ namespace caltrop {
 
 struct HessianOptions {
   std::string hessian = "fd_scaled";
-  double epsilon = 1e-4;
+  double epsilon = 1e-5;  // SmolLM2: products at one and two steps agree to 0.998; at 1e-4 to 0.87
 
   static auto fields() {
     using O = HessianOptions;
