@@ -30,6 +30,8 @@ def main(program, folder, domain):
     mask = pad([[1] * len(row["ids"]) for row in rows], 0)
     labels = pad([[i if said else -100 for i, said in zip(row["ids"], row["answer"])] for row in rows], -100)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    # transformers gives the embedding of the padding token no gradient; SmolLM2 pads with <|im_end|>, which chats are full of.
+    model.get_input_embeddings().padding_idx = None
     result = model(input_ids=ids, attention_mask=mask, labels=labels)
     result.loss.backward()
     theirs = {"logits": result.logits[:, :-1][labels[:, 1:] != -100].detach(), "loss": result.loss.detach().reshape(1)}
