@@ -4,7 +4,7 @@
 //   streams:  D_harm "harmful", D_align "refusals", D_general "general"
 //
 // Unbounded ascent destroys the model, so past `cap` nats a token it stops pushing. Cost per step: 3 forward and 3 backward
-// passes; no copies. Watch: harmful_loss rises to the cap while keep_loss stands still. Mean NLL says little about what the
+// passes; 1 copy of the gradients. Watch: harmful_loss rises to the cap while keep_loss stands still. Mean NLL says little about what the
 // model can still do: a few tokens at enormous loss raise it and leave fluent text.
 //
 // Tested by tests/defences/unlearning_test.cc.

@@ -91,14 +91,10 @@ class Mlac final : public Objective {
     Rehearsal attacker(step.model(), adam);
     for (int64_t k = 0; k <= options_.inner_steps; ++k) {
       Step rows = rows_of(step, k);
-      if (k < options_.inner_steps) {
-        // One pass for both: the gradient that he follows is the one that is turned round.
-        const Measured at_k = rows.measure("harmful", answer_loss());
-        sum += account(step, at_k);
-        attacker.follow(at_k.gradients, options_.inner_rate);
-      } else {
-        sum += account(step, rows.measure("harmful", answer_loss()));
-      }
+      // One pass for both: the gradient that he follows is the one that is turned round.
+      const Measured at_k = rows.measure("harmful", answer_loss());
+      sum += account(step, at_k);
+      if (k < options_.inner_steps) attacker.follow(at_k.gradients, options_.inner_rate);
     }
     return at::tensor(sum / static_cast<double>(options_.inner_steps + 1));
   }

@@ -29,7 +29,6 @@ Gradients HessianProduct::difference(double epsilon) {
   if (how_ == "exact") return step_.hessian_product(stream_, loss_, direction_);
   const auto gradient_at = [&](double scale) {
     const Nudge there(step_.model(), direction_, scale);
-    moved_ = there.moved();
     return step_.measure(stream_, loss_).gradients;
   };
   const bool central = how_ == "fd_central";
@@ -43,7 +42,8 @@ HessianProduct::Check HessianProduct::check() {
   if (how_ == "exact") return {1, 1};
   const Gradients twice = difference(2 * epsilon_), once = difference(epsilon_);
   const double lengths = (global_norm(once) * global_norm(twice)).item<double>();
-  return {moved_, inner_product(once, twice).item<double>() / lengths};
+  return {Nudge(step_.model(), direction_, epsilon_).moved(),
+          inner_product(once, twice).item<double>() / lengths};
 }
 
 }  // namespace caltrop

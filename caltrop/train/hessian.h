@@ -50,7 +50,6 @@ class HessianProduct {
   Gradients direction_;
   std::string how_;
   double epsilon_;
-  double moved_ = 1;
 };
 
 }  // namespace caltrop
