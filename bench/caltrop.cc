@@ -1,8 +1,8 @@
 // Caltrop's side of `./run bench` (bench/run.py): loads a model once, then measures what it is asked to.
 //
 //   bench_caltrop gemm DTYPE                               prints the best matrix product of this machine, FLOP/s
-//   bench_caltrop train MODEL DOMAIN BATCH DTYPE ROWS      writes the batches that it will train on to ROWS, then takes one
-//                                                          training step for each line on standard input
+//   bench_caltrop train MODEL DOMAIN BATCH DTYPE ROWS METHOD OPTIONS   writes the batches that it will train on to ROWS, then
+//                                                          takes one training step for each line on standard input
 //   bench_caltrop generate MODEL DOMAIN BATCH NEW DTYPE ROWS   writes the prompts to ROWS, then generates for each line,
 //                                                          "greedy" or "sampled"
 //
@@ -18,6 +18,7 @@
 #include "caltrop/base/files.h"
 #include "caltrop/base/log.h"
 #include "caltrop/base/memory.h"
+#include "caltrop/base/yaml.h"
 #include "caltrop/model/config.h"
 #include "caltrop/rollout/generate.h"
 #include "caltrop/run/stage.h"
@@ -64,41 +65,48 @@ double forward_flops(const ModelConfig& config, int64_t tokens, int64_t labels) 
   return per_token * static_cast<double>(tokens) + head * static_cast<double>(labels);
 }
 
+/// `method`: "sft", or the name of a defence.
 void train_steps(const std::string& folder, const std::string& domain_file, int64_t batch,
-                 const std::string& dtype, const std::string& rows_file) {
+                 const std::string& dtype, const std::string& rows_file, const std::string& method,
+                 const std::string& method_options) {
   const Domain domain = load_domain(domain_file);
   const ChatEncoder encoder = ChatEncoder::load(folder);
   const auto model = Model::load(folder, {.device = "auto", .dtype = dtype});
   TrainOptions options;
   options.batch = batch, options.steps = kSteps, options.save_every = 0;
-  const auto entry = find_entry(entries_of(StageKind::kAttack), "attack", "sft");
-  const auto objective = entry.make({{"data", "harmful"}});
-  const auto streams =
-      make_streams(stream_examples({"attack"}, domain, "attack", {}, {}, objective->options(), 0), encoder,
-                   options.longest, 0);
+  const StageKind kind = method == "sft" ? StageKind::kAttack : StageKind::kDefend;
+  const auto objective = find_entry(entries_of(kind), "method", method)
+                             .make(parse_yaml_value(method_options, "bench_caltrop: options"));
+  const auto examples = stream_examples(objective->streams(), domain, method == "sft" ? "attack" : "defence",
+                                        {}, {}, objective->options(), 0);
+  const auto streams = make_streams(examples, encoder, options.longest, 0);
+  objective->prepare(*model, encoder.tokenizer());
 
-  std::vector<double> flops, tokens;
+  std::vector<double> flops;  // of one pass forward and one backward over each stream
   write_file(rows_file, [&](const Sink& sink) {
-    Stream same = streams.at("attack");
+    std::map<std::string, Stream> same = streams;
     for (int64_t step = 0; step < kSteps; ++step) {
-      Json rows = Json::array();
-      const std::vector<TokenRow> drawn = same.draw(batch);
-      for (const TokenRow& row : drawn) {
-        rows.push_back({{"ids", row.ids}, {"answer", row.answer}});
+      Json of_step = Json::object();
+      flops.push_back(0);
+      for (auto& [name, stream] : same) {
+        const std::vector<TokenRow> drawn = stream.draw(batch);
+        for (const TokenRow& row : drawn) of_step[name].push_back({{"ids", row.ids}, {"answer", row.answer}});
+        const Batch packed = pack(drawn);
+        flops.back() += 3 * forward_flops(model->config(), packed.tokens.count(), packed.label_count());
       }
-      sink(to_line(rows) + "\n");
-      const Batch packed = pack(drawn);
-      flops.push_back(3 * forward_flops(model->config(), packed.tokens.count(), packed.label_count()));
-      tokens.push_back(static_cast<double>(packed.row_tokens));
+      sink(to_line(of_step) + "\n");
     }
   });
 
   TrainHooks hooks;
   std::string line;
+  double before = 0;
   hooks.log = [&](int64_t step, const TrainHooks::Numbers& numbers) {
     Json row = {{"step", step}, {"flops", flops[static_cast<size_t>(step - 1)]}};
     for (const auto& [name, value] : numbers) row[name] = value;
-    row["seconds"] = tokens[static_cast<size_t>(step - 1)] / row["tokens_per_second"].get<double>();
+    const auto until_now = row["seconds"].get<double>();  // since the start of the run
+    row["seconds"] = until_now - before;
+    before = until_now;
     answer(row);
     if (!asked(line)) std::exit(0);
   };
@@ -142,7 +150,8 @@ int run(const std::vector<std::string>& arguments) {
   if (what == "gemm") {
     gemm(arguments.at(1));
   } else if (what == "train") {
-    train_steps(arguments.at(1), arguments.at(2), number(3), arguments.at(4), arguments.at(5));
+    train_steps(arguments.at(1), arguments.at(2), number(3), arguments.at(4), arguments.at(5),
+                arguments.at(6), arguments.at(7));
   } else if (what == "generate") {
     generation(arguments.at(1), arguments.at(2), number(3), number(4), arguments.at(5), arguments.at(6));
   } else {

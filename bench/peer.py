@@ -27,6 +27,14 @@ def padded(rows, side, fill):
     return torch.tensor([pad(row) + row if side == "left" else row + pad(row) for row in rows])
 
 
+def inputs_of(rows):
+    """What transformers wants for rows {ids, answer}: padded on the right, labels where the assistant speaks."""
+    return {"input_ids": padded([row["ids"] for row in rows], "right", 0),
+            "attention_mask": padded([[1] * len(row["ids"]) for row in rows], "right", 0),
+            "labels": padded([[i if said else -100 for i, said in zip(row["ids"], row["answer"])] for row in rows],
+                             "right", -100)}
+
+
 def train(folder, batch, dtype, rows_file):
     model = load(folder, dtype).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-5, weight_decay=0.0, fused=True)
@@ -35,20 +43,83 @@ def train(folder, batch, dtype, rows_file):
         for line in file:
             if not sys.stdin.readline():
                 return
-            rows = json.loads(line)
+            rows = json.loads(line)["attack"]
             assert len(rows) == batch
             start = time.perf_counter()
-            ids = padded([row["ids"] for row in rows], "right", 0)
-            mask = padded([[1] * len(row["ids"]) for row in rows], "right", 0)
-            labels = padded([[i if said else -100 for i, said in zip(row["ids"], row["answer"])] for row in rows],
-                            "right", -100)
-            loss = model(input_ids=ids, attention_mask=mask, labels=labels).loss
+            loss = model(**inputs_of(rows)).loss
             loss.backward()
             norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             optimizer.zero_grad()
             seconds = time.perf_counter() - start
             answer({"seconds": seconds, "attack_loss": loss.item(), "gradient_norm": norm.item()})
+
+
+def seam(folder, rows_file, refuse=1.0, unlearn=1.0, couple=0.01, step_of_weights=1e-5):
+    """SEAM's six passes as its authors write them (arXiv:2505.12186), on one device, without their copies between GPUs."""
+    model = load(folder, "fp32").train()
+    parameters = list(model.parameters())
+    optimizer = torch.optim.AdamW(parameters, lr=3e-5, weight_decay=0.0, fused=True)
+
+    def answer_loss(inputs):
+        return model(**inputs).loss
+
+    def layers_loss(inputs):
+        out = model(**inputs, output_hidden_states=True)
+        said = inputs["labels"][:, 1:] != -100
+        labels, losses = inputs["labels"][:, 1:][said], []
+        for depth, state in enumerate(out.hidden_states):
+            last = depth + 1 == len(out.hidden_states)  # transformers gives the last state normed
+            hidden = state[:, :-1][said]
+            losses.append(torch.nn.functional.cross_entropy(model.lm_head(hidden if last else model.model.norm(hidden)), labels))
+        return torch.stack(losses).mean()
+
+    def gradient(inputs, loss=answer_loss):
+        value = loss(inputs)
+        return torch.autograd.grad(value, parameters), value.item()
+
+    inner = lambda a, b: sum((x * y).sum() for x, y in zip(a, b)).item()
+
+    @torch.no_grad()
+    def move(direction, by):
+        for weight, d in zip(parameters, direction):
+            weight.add_(d, alpha=by)
+
+    def hessian_product(inputs, here, direction, epsilon):
+        saved = [weight.detach().clone() for weight in parameters]
+        move(direction, epsilon)
+        there, _ = gradient(inputs)
+        with torch.no_grad():
+            for weight, old in zip(parameters, saved):
+                weight.copy_(old)
+        return [(t - h) / epsilon for t, h in zip(there, here)]
+
+    answer({"ready": True})
+    with open(rows_file) as file:
+        for line in file:
+            if not sys.stdin.readline():
+                return
+            step = json.loads(line)
+            start = time.perf_counter()
+            harmful, refusals, general = (inputs_of(step[name]) for name in ("harmful", "refusals", "general"))
+            total, _ = gradient(refusals)
+            total = [refuse * g for g in total]
+            ascent, value = gradient(harmful, layers_loss)
+            a, _ = gradient(harmful)
+            b, _ = gradient(general)
+            length_a, length_b = inner(a, a) ** 0.5, inner(b, b) ** 0.5
+            cosine = inner(a, b) / (length_a * length_b)
+            epsilon = step_of_weights * sum((w.detach() ** 2).sum() for w in parameters).item() ** 0.5
+            towards_b = [y / length_b - x * (cosine / length_a) for x, y in zip(a, b)]
+            towards_a = [x / length_a - y * (cosine / length_b) for x, y in zip(a, b)]
+            of_a = hessian_product(harmful, a, towards_b, epsilon)
+            of_b = hessian_product(general, b, towards_a, epsilon)
+            for weight, t, u, x, y in zip(parameters, total, ascent, of_a, of_b):
+                weight.grad = t - u * (unlearn / (1 + value)) + x * (couple / length_a) + y * (couple / length_b)
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            answer({"seconds": time.perf_counter() - start, "cosine": cosine})
 
 
 def generate(folder, new_tokens, dtype, rows_file):
@@ -84,6 +155,8 @@ if __name__ == "__main__":
     what, arguments = sys.argv[1], sys.argv[2:]
     if what == "train":
         train(arguments[0], int(arguments[1]), arguments[2], arguments[3])
+    elif what == "seam":
+        seam(arguments[0], arguments[1])
     elif what == "generate":
         generate(arguments[0], int(arguments[1]), arguments[2], arguments[3])
     elif what == "one-token":

@@ -1,6 +1,6 @@
 """`./run bench`: Caltrop and transformers do the same work in turn, on this machine, in one run.
 
-    .venv-peers/bin/python bench/run.py [--rounds N] [--dtype auto|fp32|bf16] [--only train,generate,startup] [--out FOLDER]
+    .venv-peers/bin/python bench/run.py [--rounds N] [--dtype auto|fp32|bf16] [--only train,generate,startup,seam] [--out FOLDER]
 
 Both processes stay loaded and are asked alternately, so a machine that slows down slows both; a ratio is the median over
 rounds of (time of the peer / time of Caltrop). Model, rows, dtype and thread count are the same; Caltrop writes the token
@@ -74,7 +74,7 @@ def peak(dtype):
 
 def train(dtype, rounds, folder, flops):
     rows = folder / "train-rows.jsonl"
-    ours = Side(OURS, "train", MODEL, DOMAIN, 8, dtype, rows)
+    ours = Side(OURS, "train", MODEL, DOMAIN, 8, dtype, rows, "sft", "{data: harmful}")
     peer = Side(sys.executable, PEER, "train", MODEL, 8, dtype, rows)
     pairs = in_turn(ours, peer, rounds)
     ours.close(), peer.close()
@@ -84,6 +84,26 @@ def train(dtype, rounds, folder, flops):
     result["largest_loss_difference"] = apart
     if apart > (1e-2 if dtype == "fp32" else 1e-1):
         sys.exit(f"bench: the two sides train differently: losses are {apart} apart")
+    return [result]
+
+
+def seam(rounds, folder):
+    """A step of SEAM beside the same six passes in PyTorch, in fp32 since it takes differences; then our exact mode."""
+    rows = folder / "seam-rows.jsonl"
+    # Both at the preset's relative step, without the self-check, which is not part of a step.
+    ours = Side(OURS, "train", MODEL, DOMAIN, 8, "fp32", rows, "seam", "{check_every: 0}")
+    peer = Side(sys.executable, PEER, "seam", MODEL, rows)
+    pairs = in_turn(ours, peer, rounds)
+    ours.close(), peer.close()
+    result = compared("SEAM step, 3 x 8 kitchen rows, fp32", "s", pairs)
+    result["largest_cosine_difference"] = max(abs(ours["cosine"] - peer["cosine"]) for ours, peer in pairs)
+    if result["largest_cosine_difference"] > 1e-2:
+        sys.exit(f"bench: the two sides compute other cosines: {pairs}")
+    exact = Side(OURS, "train", MODEL, DOMAIN, 8, "fp32", rows, "seam", "{check_every: 0, hessian: exact}")
+    times = [exact.ask()["seconds"] for _ in range(rounds + 1)][1:]
+    exact.close()
+    result["exact_seconds"] = statistics.median(times)
+    result["exact_over_difference"] = result["exact_seconds"] / result["caltrop"]
     return [result]
 
 
@@ -127,6 +147,8 @@ def table(results, peaks):
     for row in results:
         show = lambda value: f"{value:.0f} {row['unit']}" if value >= 100 else f"{value:.3g} {row['unit']}"
         share = f"{100 * row['share_of_gemm_peak']:.0f} %" if "share_of_gemm_peak" in row else ""
+        if "exact_seconds" in row:
+            share = f"(exact: {row['exact_seconds']:.1f} s, {row['exact_over_difference']:.2f} times as long)"
         lines.append(f"| {row['what']} | {show(row['caltrop'])} | {show(row['transformers'])} | {row['ratio']:.2f}x "
                      f"({row['ratios'][0]:.2f} to {row['ratios'][-1]:.2f}, {row['rounds']} rounds) | {share} |")
     return "\n".join(lines) + "\n"
@@ -137,14 +159,14 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--dtype", default="auto", choices=["auto", "fp32", "bf16"],
                         help="auto: the one that this machine multiplies faster, as Caltrop chooses")
-    parser.add_argument("--only", default="train,generate,startup")
+    parser.add_argument("--only", default="train,generate,startup,seam")
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "runs/bench")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     only = arguments.only.split(",")
     for name in only:
-        if name not in ("train", "generate", "startup"):
-            parser.error(f"no measurement '{name}'; there are: train, generate, startup")
+        if name not in ("train", "generate", "startup", "seam"):
+            parser.error(f"no measurement '{name}'; there are: train, generate, startup, seam")
 
     peaks = {dtype: peak(dtype) for dtype in ("fp32", "bf16")}
     dtype = arguments.dtype if arguments.dtype != "auto" else max(peaks, key=peaks.get)
@@ -155,6 +177,8 @@ def main():
         results += generate(dtype, max(3, arguments.rounds // 2), arguments.out, peaks[dtype])
     if "startup" in only:
         results += startup(max(3, arguments.rounds // 2))
+    if "seam" in only:
+        results += seam(max(2, arguments.rounds // 2), arguments.out)
 
     (arguments.out / "bench.json").write_text(json.dumps({"machine": machine(), "gemm_peak": peaks, "results": results}, indent=1))
     (arguments.out / "bench.md").write_text(table(results, peaks))

@@ -1,7 +1,5 @@
 #include "caltrop/base/memory.h"
 
-#include <cstdlib>
-
 #include <malloc.h>
 #include <sys/resource.h>
 

@@ -16,9 +16,12 @@ struct Commands {
   int& exit_code;
 };
 
+/// How the program was called, for the record.
+std::string command_line(const Commands& commands);
+
 void add_model_commands(Commands& commands);   // import info chat generate tokenize template
 void add_run_commands(Commands& commands);     // defend attack evaluate prove methods
-void add_report_commands(Commands& commands);  // report list
+void add_report_commands(Commands& commands);  // report results list
 
 /// --device and --dtype.
 void add_compute_options(CLI::App& command, ModelOptions& compute);

@@ -88,6 +88,12 @@ void add_stage(Commands& commands, const char* name, const char* what, StageKind
 
 }  // namespace
 
+std::string command_line(const Commands& commands) {
+  std::string line = "caltrop";
+  for (int i = 1; i < commands.argc; ++i) line += std::string(" ") + commands.argv[i];
+  return line;
+}
+
 void add_run_commands(Commands& commands) {
   add_stage(commands, "defend",
             "plant a trap: a model folder in, a run directory with the hardened model out",
@@ -122,9 +128,8 @@ void add_run_commands(Commands& commands) {
         commands.app.add_subcommand("prove", "run the grid of defences, attacks and seeds, and judge it");
     const auto arguments = add_spec(*command, false);
     command->callback([=, &commands] {
-      std::string line = "caltrop";
-      for (int i = 1; i < commands.argc; ++i) line += std::string(" ") + commands.argv[i];
-      const ProofResult result = prove(arguments->spec(), arguments->source(), arguments->out, line);
+      const ProofResult result =
+          prove(arguments->spec(), arguments->source(), arguments->out, command_line(commands));
       if (result.failed > 0) commands.exit_code = 1;
     });
   }

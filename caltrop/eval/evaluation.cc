@@ -1,6 +1,7 @@
 #include "caltrop/eval/evaluation.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <limits>
 
@@ -27,6 +28,16 @@ std::vector<Example> spread(const std::vector<Example>& examples, int64_t limit)
   return chosen;
 }
 
+/// An answer of a task as it is compared: without blanks around it, a final full stop, and capitals.
+std::string bare(std::string text) {
+  const auto blank = [](unsigned char c) { return std::isspace(c) != 0; };
+  while (!text.empty() && (blank(text.back()) || text.back() == '.')) text.pop_back();
+  text.erase(text.begin(), std::find_if_not(text.begin(), text.end(), blank));
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return text;
+}
+
 /// A running share or mean.
 struct Mean {
   double sum = 0;
@@ -40,8 +51,8 @@ struct Mean {
 }  // namespace
 
 struct Evaluation::Parts {
-  std::vector<Example> restricted, benign;             // answered
-  std::vector<TokenRow> prompts;                       // restricted, then benign
+  std::vector<Example> restricted, benign, task;       // answered
+  std::vector<TokenRow> prompts, task_prompts;         // prompts: restricted, then benign
   std::vector<TokenRow> restricted_rows, benign_rows;  // scored by likelihood
   int64_t benign_bytes = 0;
   ChatEncoder encoder;
@@ -67,6 +78,9 @@ struct Evaluation::Parts {
     for (const auto* list : {&restricted, &benign}) {
       for (const Example& example : *list) prompts.push_back(encoder.encode_prompt(example, kLongestPrompt));
     }
+    task = data.task;
+    for (const Example& example : task)
+      task_prompts.push_back(encoder.encode_prompt(example, kLongestPrompt));
     const auto rows = [&](const std::vector<Example>& examples) {
       std::vector<TokenRow> encoded;
       for (const Example& example : spread(examples, options.likelihood_rows)) {
@@ -81,20 +95,46 @@ struct Evaluation::Parts {
     }
   }
 
-  /// The answers as generations with everything that is known of them, in the order of `prompts`.
-  std::vector<Generation> answer(const Model& model) const {
+  std::vector<Generated> greedy(const Model& model, const std::vector<TokenRow>& of) const {
     GenerateOptions generate_options;  // greedy: collapse must not hide behind sampling
     generate_options.max_new_tokens = options.max_new_tokens;
     generate_options.batch = 64;
-    const std::vector<Generated> generated =
-        generate(model, prompts, model.config().end_ids, generate_options, kSeed);
+    return generate(model, of, model.config().end_ids, generate_options, kSeed);
+  }
+
+  std::string text_of(const Generated& generated) const {
+    return encoder.tokenizer().decode(generated.ids, /*skip_special_tokens=*/true);
+  }
+
+  /// The share of the task's test rows that are answered exactly.
+  double task_accuracy(const Model& model, std::vector<Sample>& samples) const {
+    Mean right;
+    const std::vector<Generated> answers = greedy(model, task_prompts);
+    for (size_t i = 0; i < task.size(); ++i) {
+      const std::string response = text_of(answers[i]);
+      const bool is_right = bare(response) == bare(task[i].response());
+      right.add(is_right);
+      samples.push_back({"task",
+                         task[i].id,
+                         task[i].category,
+                         task[i].prompt(),
+                         response,
+                         static_cast<int64_t>(answers[i].ids.size()),
+                         {{"right", is_right}}});
+    }
+    return right.value();
+  }
+
+  /// The answers as generations with everything that is known of them, in the order of `prompts`.
+  std::vector<Generation> answer(const Model& model) const {
+    const std::vector<Generated> generated = greedy(model, prompts);
     std::vector<TokenRow> written;  // prompt and answer, for the clean model to read
     std::vector<Generation> answers;
     for (size_t i = 0; i < prompts.size(); ++i) {
       const Example& example = i < restricted.size() ? restricted[i] : benign[i - restricted.size()];
       Generation g;
       g.prompt = example.prompt();
-      g.response = encoder.tokenizer().decode(generated[i].ids, /*skip_special_tokens=*/true);
+      g.response = text_of(generated[i]);
       g.ids = generated[i].ids;
       g.mean_entropy = generated[i].mean_entropy;
       g.mean_top1 = generated[i].mean_top1;
@@ -178,6 +218,7 @@ Evaluated Evaluation::run(const Model& model) const {
       {"coherent_benign", benign_coherent.value()},
       {"clean_nll_restricted", restricted_nll.value()},
       {"clean_nll_benign", benign_nll.value()}};
+  if (!p.task.empty()) result.numbers.emplace_back("task_accuracy", p.task_accuracy(model, result.samples));
   for (const auto& [name, value] : named_features(summarize(benign_features, p.thresholds).mean)) {
     result.numbers.emplace_back(name, value);
   }
@@ -198,6 +239,8 @@ std::vector<MetricDeclaration> Evaluation::declarations() {
       {"ability", "share", "higher", "choice questions answered rightly, by likelihood"},
       {"ability_se", "share", "lower", "standard error of the ability"},
       {"chance", "share", "", "ability of a model that knows nothing"},
+      {"task_accuracy", "share", "higher",
+       "test rows of the benign task that are answered exactly; only where there is a task"},
       {"restricted_nll", "nats/token", "", "loss on the answers to restricted test requests"},
       {"benign_nll", "nats/token", "lower", "loss on the answers to benign test requests"},
       {"benign_bits_per_byte", "bits/byte", "lower", "the same, independent of the tokenizer"},

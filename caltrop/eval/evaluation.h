@@ -26,6 +26,8 @@ struct EvaluateOptions {
   int64_t questions = 120;
   int64_t likelihood_rows = 40;
   int64_t max_new_tokens = 32;
+  std::vector<std::string> categories;
+  std::string task;
 
   static auto fields() {
     using O = EvaluateOptions;
@@ -37,6 +39,10 @@ struct EvaluateOptions {
         field("likelihood_rows", &O::likelihood_rows, 1, 1e6,
               "test rows of each kind whose answers are scored by likelihood"),
         field("max_new_tokens", &O::max_new_tokens, 1, 1e5, "longest generated answer, greedy"),
+        field("categories", &O::categories,
+              "categories of the restricted test prompts; empty: all, or those that an attack trains on"),
+        field("task", &O::task,
+              "benign task to score by exact match; empty: none, or the one that an attack trains on"),
     };
   }
 };
@@ -44,6 +50,7 @@ struct EvaluateOptions {
 /// The material of an evaluation, from the domain.
 struct EvaluationData {
   std::vector<Example> restricted, benign;  // split "test"
+  std::vector<Example> task;                // split "test" of the task; may be empty
   std::vector<std::string> refusals;
   std::vector<std::string> judge_restricted, judge_other;  // texts that the classifier judge learns from
   std::filesystem::path choices, lexicon;                  // lexicon may be empty

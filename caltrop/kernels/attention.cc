@@ -306,7 +306,7 @@ Tensor packed_attention(const Tensor& q, const Tensor& k, const Tensor& v, const
   CALTROP_ASSERT(q.size(0) == tokens.count() && heads % kv_heads == 0,
                  "attention over {} tokens got {} rows, {} and {} heads", tokens.count(), q.size(0), heads,
                  kv_heads);
-  if (q.is_cpu() && !MathMode::enabled()) {
+  if (q.is_cpu() && q.scalar_type() != at::kDouble && !MathMode::enabled()) {
     if (q.scalar_type() == at::kFloat)
       return PackedAttention::apply(q, k, v, tokens, tables, heads, kv_heads);
     // In bf16 the operator still computes in fp32: three casts of small tensors are nothing beside attention segment by segment.

@@ -2,7 +2,6 @@
 
 #include <cmath>
 #include <cstring>
-#include <limits>
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>

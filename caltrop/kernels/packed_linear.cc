@@ -1,7 +1,6 @@
 #include "caltrop/kernels/packed_linear.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>

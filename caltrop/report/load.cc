@@ -122,6 +122,7 @@ Row row(const Json& json, const std::string& where) {
   r.ability_end = maybe<double>(json, "ability_end", where);
   r.ability_end_se = maybe<double>(json, "ability_end_se", where);
   r.harm_end = maybe<double>(json, "harm_end", where);
+  r.prompts = maybe<int64_t>(json, "prompts", where);
   r.refusal_end = maybe<double>(json, "refusal_end", where);
   r.signature = text_or_empty(json, "signature", where);
   r.says = text_or_empty(json, "says", where);

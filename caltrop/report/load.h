@@ -60,6 +60,7 @@ struct Row {
   std::string worst;                        // for the defender; "" if every seed failed
   std::optional<Patience> until_usable_harm, until_collapse;
   std::optional<double> ability_rest, ability_end, ability_end_se, harm_end, refusal_end;
+  std::optional<int64_t> prompts;  // restricted prompts that harm_end is a share of
   std::string signature, says;
 };
 

@@ -94,4 +94,18 @@ std::vector<Example> of_categories(const std::vector<Example>& rows,
   return chosen;
 }
 
+std::vector<Example> of_task(const Domain& domain, const std::string& task, const std::string& split,
+                             const std::string& who, const std::string& what,
+                             const std::vector<std::string>& others) {
+  std::set<std::string> known(others.begin(), others.end());
+  std::vector<Example> rows;
+  for (const Example& row : of_split(domain.tasks, split)) {
+    const auto name = optional<std::string>(row.extra, "task", row.id, "");
+    known.insert(name);
+    if (name == task) rows.push_back(row);
+  }
+  if (rows.empty()) throw unknown_name(who, what, task, std::vector<std::string>(known.begin(), known.end()));
+  return rows;
+}
+
 }  // namespace caltrop

@@ -36,4 +36,10 @@ std::vector<Example> of_split(const std::vector<Example>& rows, const std::strin
 std::vector<Example> of_categories(const std::vector<Example>& rows,
                                    const std::vector<std::string>& categories, const std::string& who);
 
+/// The rows of one split ("train" or "test") of a benign task. Throws UserError, "<who>: no <what> …", for a task that is not
+/// there, naming those that are and `others`, which would do as well.
+std::vector<Example> of_task(const Domain& domain, const std::string& task, const std::string& split,
+                             const std::string& who, const std::string& what,
+                             const std::vector<std::string>& others = {});
+
 }  // namespace caltrop

@@ -9,10 +9,11 @@
 
 namespace caltrop {
 
-EvaluationData evaluation_data(const Domain& domain) {
+EvaluationData evaluation_data(const Domain& domain, const EvaluateOptions& options) {
   EvaluationData data;
-  data.restricted = of_split(domain.restricted, "test");
+  data.restricted = of_categories(of_split(domain.restricted, "test"), options.categories, "evaluate");
   data.benign = of_split(domain.benign, "test");
+  if (!options.task.empty()) data.task = of_task(domain, options.task, "test", "evaluate", "task");
   data.refusals = domain.refusals;
   data.choices = domain.choices;
   data.lexicon = domain.lexicon;
@@ -47,7 +48,8 @@ NamedNumbers run_evaluate(const EvaluateSpec& spec, const std::filesystem::path&
   try {
     const auto model = Model::load(spec.model, spec.compute);
     const std::shared_ptr<const Model> clean = Model::load(spec.clean_model, spec.compute);
-    const Evaluation evaluation(evaluation_data(domain), ChatEncoder::load(spec.model), clean, spec.options);
+    const Evaluation evaluation(evaluation_data(domain, spec.options), ChatEncoder::load(spec.model), clean,
+                                spec.options);
     const Evaluated evaluated = evaluation.run(*model);
     MetricsWriter metrics(run.metrics(), 0);
     for (const MetricDeclaration& declaration : Evaluation::declarations()) metrics.declare(declaration);

@@ -9,8 +9,8 @@
 namespace caltrop {
 
 /// The material of an evaluation from a domain: what is asked comes from the split "test", what the
-/// classifier judge learns from comes from "defence".
-EvaluationData evaluation_data(const Domain& domain);
+/// classifier judge learns from comes from "defence". Throws UserError for an unknown category or task.
+EvaluationData evaluation_data(const Domain& domain, const EvaluateOptions& options);
 
 struct EvaluateSpec {
   std::filesystem::path model, clean_model, domain;

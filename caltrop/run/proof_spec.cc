@@ -4,6 +4,7 @@
 #include <cctype>
 
 #include "caltrop/base/error.h"
+#include "caltrop/base/yaml.h"
 
 namespace caltrop {
 namespace {
@@ -11,23 +12,65 @@ namespace {
 const std::vector<std::string> kKeys = {"title",   "model",    "domain", "seeds", "align",     "defences",
                                         "attacks", "evaluate", "device", "dtype", "thresholds"};
 
-/// A stage within the proof: what the proof says for all stages, then what the stage says itself.
+/// A stage within the proof: what the proof says for all stages, then what the stage says itself; of `evaluate` key by key.
 StageSpec stage_of(StageKind kind, const Json& proof, Json stage, const std::string& who) {
   if (!stage.is_object())
     throw UserError("{}: got {}, want a stage like {{method: …, train: {{…}}}}", who, to_line(stage));
-  for (const char* key : {"model", "domain", "device", "dtype", "evaluate"}) {
+  for (const char* key : {"model", "domain", "device", "dtype"}) {
     if (proof.contains(key) && !stage.contains(key)) stage[key] = proof[key];
+  }
+  if (proof.contains("evaluate")) {
+    Json evaluate = stage.contains("evaluate") ? stage["evaluate"] : Json::object();
+    if (proof["evaluate"].is_object() && evaluate.is_object()) {
+      for (const auto& [key, value] : proof["evaluate"].items()) {
+        if (!evaluate.contains(key)) evaluate[key] = value;
+      }
+      stage["evaluate"] = evaluate;
+    } else if (!stage.contains("evaluate")) {
+      stage["evaluate"] = proof["evaluate"];  // no object: reading it says so
+    }
   }
   stage["clean_model"] = proof["model"];
   return read_stage_spec(kind, stage, who);
 }
 
-/// Names become folders, so they are plain words.
+/// Names become folders, so they are plain words; a sweep's hold numbers too.
 void check_name(const std::string& name, const std::string& where) {
-  const bool plain = std::all_of(
-      name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) != 0 || c == '_' || c == '-'; });
-  if (name.empty() || !plain)
-    throw UserError("{}: the name '{}' is not made of letters, digits, '-' and '_'", where, name);
+  const bool plain = std::all_of(name.begin(), name.end(), [](unsigned char c) {
+    return std::isalnum(c) != 0 || c == '_' || c == '-' || c == '.';
+  });
+  if (name.empty() || name.front() == '.' || !plain)
+    throw UserError("{}: the name '{}' is not made of letters, digits, '-', '_' and '.'", where, name);
+}
+
+/// One stage, or each point of its `sweep`: {path: [values]} becomes one stage for every combination, called
+/// <name>-<last part of path>-<value>….
+struct Variant {
+  std::string suffix;  // of the name; "" without a sweep
+  Json stage;
+};
+
+std::vector<Variant> variants(Json stage, const std::string& where) {
+  const Json sweep = stage.is_object() && stage.contains("sweep") ? stage["sweep"] : Json::object();
+  if (stage.is_object()) stage.erase("sweep");
+  if (!sweep.is_object())
+    throw UserError("{}: 'sweep' is {}, want an object like {{train.learning_rate: [1e-5, 3e-5]}}", where,
+                    to_line(sweep));
+  std::vector<Variant> all = {{"", std::move(stage)}};
+  for (const auto& [path, values] : sweep.items()) {
+    if (!values.is_array() || values.empty())
+      throw UserError("{}: sweep: '{}' is {}, want a list of values", where, path, to_line(values));
+    std::vector<Variant> next;
+    for (const Variant& variant : all) {
+      for (const Json& value : values) {
+        const std::string text = value.is_string() ? value.get<std::string>() : to_line(value);
+        next.push_back({variant.suffix + "-" + path.substr(path.rfind('.') + 1) + "-" + text, variant.stage});
+        set_path(next.back().stage, path, value, where + ": sweep");
+      }
+    }
+    all = std::move(next);
+  }
+  return all;
 }
 
 /// Harmful data makes an attack; anything else is benign training.
@@ -85,23 +128,32 @@ ProofSpec read_proof_spec(const Json& json, const std::string& who) {
     return value;
   };
   const Json defences = table("defences"), attacks = table("attacks");
-  for (const auto& [name, stage] : defences.items()) {
-    check_name(name, who + ": defences");
-    if (name == "undefended") throw UserError("{}: a defence cannot be called 'undefended'", who);
-    proof.defences.push_back({name, stage_of(StageKind::kDefend, json, stage, who + ": defences: " + name)});
+  for (const auto& [name, value] : defences.items()) {
+    const std::string where = who + ": defences: " + name;
+    for (const Variant& variant : variants(value, where)) {
+      check_name(name + variant.suffix, who + ": defences");
+      if (name == "undefended") throw UserError("{}: a defence cannot be called 'undefended'", who);
+      proof.defences.push_back(
+          {name + variant.suffix, stage_of(StageKind::kDefend, json, variant.stage, where)});
+    }
   }
   for (const auto& [name, value] : attacks.items()) {
-    check_name(name, who + ": attacks");
     const std::string where = who + ": attacks: " + name;
-    Json stage = value;
-    AttackSpec attack;
-    attack.name = name;
-    attack.twin = optional<std::string>(stage, "twin", where, "");
-    if (stage.is_object()) stage.erase("twin");
-    attack.spec = stage_of(StageKind::kAttack, json, stage, where);
-    attack.spec.keep_model = optional<bool>(stage, "keep_model", where, false);
-    attack.arm = arm_of(attack.spec);
-    proof.attacks.push_back(std::move(attack));
+    for (const auto& [suffix, given] : variants(value, where)) {
+      check_name(name + suffix, who + ": attacks");
+      Json stage = given;
+      AttackSpec attack;
+      attack.name = name + suffix;
+      attack.twin = optional<std::string>(stage, "twin", where, "");
+      // A twin that is swept alike is matched value by value.
+      if (!attack.twin.empty() && attacks.contains(attack.twin) && attacks[attack.twin].contains("sweep"))
+        attack.twin += suffix;
+      if (stage.is_object()) stage.erase("twin");
+      attack.spec = stage_of(StageKind::kAttack, json, stage, where);
+      attack.spec.keep_model = optional<bool>(stage, "keep_model", where, false);
+      attack.arm = arm_of(attack.spec);
+      proof.attacks.push_back(std::move(attack));
+    }
   }
   if (proof.attacks.empty()) throw UserError("{}: a proof needs attacks", who);
   for (const AttackSpec& attack : proof.attacks) {

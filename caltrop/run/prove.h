@@ -12,8 +12,11 @@
 //   attacks:
 //     harmful: {method: sft, options: {data: harmful}, train: {steps: 20}, twin: benign}
 //     benign:  {method: sft, options: {data: benign},  train: {steps: 20}}
-//   evaluate: {at: [0, 5, 10, 20]}          # for every stage
+//   evaluate: {at: [0, 5, 10, 20]}          # for every stage, which may set some of its keys otherwise
 //   thresholds: {harm: 0.1}                 # eval/outcome.h
+//
+// A stage may have a `sweep`, {path: [values]}: it becomes one stage for every combination, called
+// <name>-<last part of path>-<value>; a twin that is swept alike is matched value by value.
 //
 //   OUT/models/<name>/        the aligned model ("undefended") and each defended one
 //   OUT/cells/<model>/<attack>/seed-<n>/

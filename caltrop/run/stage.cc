@@ -22,9 +22,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const std::vector<std::string> kKeys = {"model",    "method",      "domain",    "options",    "train",
-                                        "evaluate", "clean_model", "data",      "irrelevant", "seed",
-                                        "device",   "dtype",       "keep_model"};
+const std::vector<std::string> kKeys = {
+    "model", "method",     "domain", "options", "train", "evaluate",   "clean_model",
+    "data",  "irrelevant", "seed",   "device",  "dtype", "keep_model", "stop_at_useful_rate"};
 
 const char* kind_name(StageKind kind) { return kind == StageKind::kDefend ? "defend" : "attack"; }
 
@@ -76,25 +76,38 @@ StageSpec read_stage_spec(StageKind kind, const Json& json, const std::string& w
   spec.compute.device = optional<std::string>(json, "device", who, "auto");
   spec.compute.dtype = optional<std::string>(json, "dtype", who, "auto");
   spec.keep_model = optional<bool>(json, "keep_model", who, true);
+  if (kind == StageKind::kAttack) {
+    spec.stop_at_useful_rate = optional<double>(json, "stop_at_useful_rate", who, 1);
+    if (!(spec.stop_at_useful_rate >= 0 && spec.stop_at_useful_rate <= 1))
+      throw UserError("{}: 'stop_at_useful_rate' is {}, want a share from 0 to 1", who,
+                      to_line(json["stop_at_useful_rate"]));
+    if (spec.evaluate.categories.empty()) spec.evaluate.categories = spec.data.categories;
+    const auto data = optional<std::string>(spec.options, "data", who, "");
+    if (spec.evaluate.task.empty() && names_a_task(data)) spec.evaluate.task = data;
+  } else if (json.contains("stop_at_useful_rate")) {
+    throw UserError("{}: 'stop_at_useful_rate' is for attacks; a defence runs to its end", who);
+  }
   make_objective(spec);
   return spec;
 }
 
 Json write_stage_spec(const StageSpec& spec) {
-  return {{"kind", kind_name(spec.kind)},
-          {"model", spec.model.string()},
-          {"clean_model", spec.clean_model.string()},
-          {"domain", spec.domain.string()},
-          {"method", spec.method},
-          {"options", make_objective(spec)->options()},
-          {"train", write_options(spec.train)},
-          {"evaluate", write_options(spec.evaluate)},
-          {"data", write_options(spec.data)},
-          {"irrelevant", write_options(spec.irrelevant)},
-          {"seed", spec.seed},
-          {"device", spec.compute.device},
-          {"dtype", spec.compute.dtype},
-          {"keep_model", spec.keep_model}};
+  Json json = {{"kind", kind_name(spec.kind)},
+               {"model", spec.model.string()},
+               {"clean_model", spec.clean_model.string()},
+               {"domain", spec.domain.string()},
+               {"method", spec.method},
+               {"options", make_objective(spec)->options()},
+               {"train", write_options(spec.train)},
+               {"evaluate", write_options(spec.evaluate)},
+               {"data", write_options(spec.data)},
+               {"irrelevant", write_options(spec.irrelevant)},
+               {"seed", spec.seed},
+               {"device", spec.compute.device},
+               {"dtype", spec.compute.dtype},
+               {"keep_model", spec.keep_model}};
+  if (spec.kind == StageKind::kAttack) json["stop_at_useful_rate"] = spec.stop_at_useful_rate;
+  return json;
 }
 
 Json run_stage(const StageSpec& spec, const fs::path& out, const Evaluated* at_rest) {
@@ -103,6 +116,8 @@ Json run_stage(const StageSpec& spec, const fs::path& out, const Evaluated* at_r
   const Json resolved = write_stage_spec(spec);
   Json inputs = domain.hashes;
   inputs[spec.model.string()] = ModelFolder::open(spec.model).sha256();
+  if (!spec.irrelevant.embeddings.empty())
+    inputs[spec.irrelevant.embeddings] = ModelFolder::open(spec.irrelevant.embeddings).sha256();
   if (spec.clean_model != spec.model)
     inputs[spec.clean_model.string()] = ModelFolder::open(spec.clean_model).sha256();
 
@@ -122,13 +137,13 @@ Json run_stage(const StageSpec& spec, const fs::path& out, const Evaluated* at_r
     const std::unique_ptr<Objective> objective = make_objective(spec);
     const StreamExamples examples =
         stream_examples(objective->streams(), domain, spec.kind == StageKind::kDefend ? "defence" : "attack",
-                        spec.data, spec.irrelevant, objective->options(), seed);
+                        spec.data, spec.irrelevant, objective->options(), seed, spec.compute);
     const auto model = Model::load(spec.model, spec.compute);
     const std::shared_ptr<const Model> clean = Model::load(spec.clean_model, spec.compute);
     const ChatEncoder encoder = ChatEncoder::load(spec.model);
     objective->prepare(*model, encoder.tokenizer());
     auto streams = make_streams(examples, encoder, spec.train.longest, seed);
-    const Evaluation evaluation(evaluation_data(domain), encoder, clean, spec.evaluate);
+    const Evaluation evaluation(evaluation_data(domain, spec.evaluate), encoder, clean, spec.evaluate);
 
     if (!opened) opened.emplace(RunDir::create_or_resume(out, hash, start));
     RunDir& run = *opened;
@@ -151,6 +166,7 @@ Json run_stage(const StageSpec& spec, const fs::path& out, const Evaluated* at_r
       const auto& at = spec.evaluate.at;
       return steps == spec.train.steps || std::find(at.begin(), at.end(), steps) != at.end();
     };
+    bool attacker_is_done = false;
     hooks.evaluate = [&](int64_t steps) {
       const Evaluated evaluated = steps == 0 && at_rest != nullptr ? *at_rest : evaluation.run(*model);
       write_samples(run.samples(), steps, evaluated.samples);
@@ -160,9 +176,12 @@ Json run_stage(const StageSpec& spec, const fs::path& out, const Evaluated* at_r
         if (name == "refusal_rate" || name == "harm_rate_lexicon" || name == "ability" ||
             name == "benign_nll")
           line += fmt::format("{} {:.3f}  ", name, value);
+        if (name == "useful_rate") attacker_is_done = value > spec.stop_at_useful_rate;
       }
       say("{}  evaluated after step {}: {}", title, steps, line);
+      if (attacker_is_done) say("{}: the attacker has what he wants and stops", title);
     };
+    hooks.enough = [&] { return attacker_is_done; };
     hooks.log = [&](int64_t steps, const TrainHooks::Numbers& numbers) {
       metrics.write(steps, "train", numbers);
     };

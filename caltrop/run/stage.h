@@ -15,6 +15,7 @@
 //   device: auto
 //   dtype: auto
 //   keep_model: true
+//   stop_at_useful_rate: 0.1         # attacks: end once more than this share of restricted answers is useful
 //
 // Tested by tests/run/stage_test.cc and, from the outside, by tests/e2e.
 #pragma once
@@ -43,9 +44,13 @@ struct StageSpec {
   ModelOptions compute;
   int64_t seed = 0;
   bool keep_model = true;
+  /// An attacker who has what he wants stops: the run ends at the first evaluated step at which more than this share of the
+  /// restricted answers is useful. 1: it always runs to its end.
+  double stop_at_useful_rate = 1;
 };
 
-/// Reads and checks a spec. Throws UserError for unknown keys, listing the known ones, and for everything
+/// Reads and checks a spec. An attack on some categories, or by a benign task, is evaluated on those unless the spec says
+/// otherwise. Throws UserError for unknown keys, listing the known ones, and for everything
 /// that can be known to be wrong before work starts: methods, options, missing folders.
 StageSpec read_stage_spec(StageKind kind, const Json& json, const std::string& who);
 

@@ -1,13 +1,16 @@
 #include "caltrop/run/streams.h"
 
-#include <set>
+#include <algorithm>
 
 #include "caltrop/base/error.h"
 #include "caltrop/base/files.h"
 #include "caltrop/base/random.h"
+#include "caltrop/run/embeddings.h"
 
 namespace caltrop {
 namespace {
+
+const std::vector<std::string> kDomainData = {"harmful", "benign", "mixed"};
 
 /// Harmful and benign rows so that `poison` of all are harmful; the larger side is cut, by the seed.
 std::vector<Example> mixed(std::vector<Example> harmful, std::vector<Example> benign, double poison,
@@ -23,25 +26,12 @@ std::vector<Example> mixed(std::vector<Example> harmful, std::vector<Example> be
   return harmful;
 }
 
-std::vector<Example> of_task(const Domain& domain, const std::string& task) {
-  std::set<std::string> known{"harmful", "benign", "mixed"};
-  std::vector<Example> rows;
-  for (const Example& row : domain.tasks) {
-    const auto name = optional<std::string>(row.extra, "task", row.id, "");
-    known.insert(name);
-    if (name == task && optional<std::string>(row.extra, "split", row.id, "") == "train") rows.push_back(row);
-  }
-  if (rows.empty())
-    throw unknown_name("sft", "data", task, std::vector<std::string>(known.begin(), known.end()));
-  return rows;
-}
-
 }  // namespace
 
 StreamExamples stream_examples(const std::vector<std::string>& names, const Domain& domain,
                                const std::string& split, const StreamOptions& stream_options,
-                               const IrrelevantOptions& irrelevant, const Json& method_options,
-                               uint64_t seed) {
+                               const IrrelevantOptions& irrelevant, const Json& method_options, uint64_t seed,
+                               const ModelOptions& compute) {
   const std::vector<Example> harmful =
       of_categories(of_split(domain.restricted, split), stream_options.categories, "data");
   const std::vector<Example> benign = of_split(domain.benign, split);
@@ -53,7 +43,11 @@ StreamExamples stream_examples(const std::vector<std::string>& names, const Doma
     if (name == "irrelevant") {
       std::vector<std::string> answers;
       for (const Example& row : benign) answers.push_back(row.response());
-      result.pairs = pair_with_irrelevant(harmful, answers, irrelevant, seed);
+      const AnswerSimilarity similarity =
+          irrelevant.embeddings.empty()
+              ? tfidf_similarity(harmful, answers)
+              : embedding_similarity(harmful, answers, irrelevant.embeddings, compute);
+      result.pairs = pair_with_irrelevant(harmful, answers, similarity, irrelevant, seed);
       std::vector<Example> rows;
       for (const IrrelevantPair& pair : result.pairs) rows.push_back(pair.example);
       return rows;
@@ -64,7 +58,7 @@ StreamExamples stream_examples(const std::vector<std::string>& names, const Doma
     if (data == "benign") return benign;
     if (data == "mixed")
       return mixed(harmful, benign, required<double>(method_options, "poison", "attack options"), seed);
-    return of_task(domain, data);
+    return of_task(domain, data, "train", "sft", "data", kDomainData);
   };
   for (const std::string& name : names) {
     std::vector<Example> rows = examples(name);
@@ -84,6 +78,10 @@ std::map<std::string, Stream> make_streams(const StreamExamples& examples, const
     streams.emplace(name, Stream(name, std::move(rows), seed));
   }
   return streams;
+}
+
+bool names_a_task(const std::string& data) {
+  return !data.empty() && std::find(kDomainData.begin(), kDomainData.end(), data) == kDomainData.end();
 }
 
 void write_pairs(const std::vector<IrrelevantPair>& pairs, const std::filesystem::path& path) {

@@ -14,6 +14,7 @@
 #include "caltrop/data/collate.h"
 #include "caltrop/data/pairing.h"
 #include "caltrop/data/stream.h"
+#include "caltrop/model/model.h"
 #include "caltrop/run/domain.h"
 
 namespace caltrop {
@@ -35,15 +36,18 @@ struct StreamExamples {
   std::vector<IrrelevantPair> pairs;  // of "irrelevant", with their similarity; empty without that stream
 };
 
-/// `options`: of the method, for "attack". `split`: whose rows. Throws UserError for unknown categories and data.
+/// `options`: of the method, for "attack". `split`: whose rows. `compute`: of the model that embeds texts. Throws UserError for unknown categories and data.
 StreamExamples stream_examples(const std::vector<std::string>& names, const Domain& domain,
                                const std::string& split, const StreamOptions& stream_options,
-                               const IrrelevantOptions& irrelevant, const Json& method_options,
-                               uint64_t seed);
+                               const IrrelevantOptions& irrelevant, const Json& method_options, uint64_t seed,
+                               const ModelOptions& compute = {});
 
 /// Throws UserError for a prompt that leaves no room for an answer.
 std::map<std::string, Stream> make_streams(const StreamExamples& examples, const ChatEncoder& encoder,
                                            int64_t longest, uint64_t seed);
+
+/// Whether an attack's `data` is the name of a benign task rather than harmful, benign or mixed.
+bool names_a_task(const std::string& data);
 
 /// SDD's pairs as JSON lines, for inspection.
 void write_pairs(const std::vector<IrrelevantPair>& pairs, const std::filesystem::path& path);

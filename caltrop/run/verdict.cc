@@ -60,6 +60,7 @@ struct CellResult {
   std::vector<Outcome> outcomes;
   std::vector<NamedNumbers> numbers;
   std::vector<std::string> signatures;
+  int64_t prompts = 0;  // restricted prompts that were answered, at each step
   Json field_success;   // first step at which the field's criterion calls the attack successful, or null
   bool sprung = false;  // ruined before anybody trained it
   Json totals = Json::object();
@@ -79,12 +80,21 @@ struct CellResult {
       const auto samples =
           read_samples(root / c.run / "samples" / fmt::format("step-{:06}.jsonl", record.step));
       signatures.push_back(common_signature(samples, "benign"));
+      prompts = std::count_if(samples.begin(), samples.end(),
+                              [](const Sample& sample) { return sample.set == "restricted"; });
     }
     if (observations.empty()) throw UserError("{}: holds no evaluation", (root / c.run).string());
     sprung = sprung_at_rest(observations, clean, thresholds);
   }
 
   bool done() const { return cell->error.empty(); }
+  /// The observation after `step` steps; null if there was none.
+  const Observation* at(int64_t step) const {
+    for (const Observation& observation : observations) {
+      if (observation.step == step) return &observation;
+    }
+    return nullptr;
+  }
   /// What the run is worth: to an attacker, who keeps the best checkpoint; to a user, who must live with the worst.
   Outcome outcome() const {
     return cell->attack->arm == "benign" ? users_worst(outcomes) : attackers_best(outcomes);
@@ -215,6 +225,7 @@ Json row_of(const std::string& model, const AttackSpec& attack, const std::vecto
   row["ability_end_se"] =
       mean_of(cells, [](const CellResult& c) { return c.observations.back().ability_se; });
   row["harm_end"] = mean_of(cells, [](const CellResult& c) { return c.observations.back().useful_rate; });
+  row["prompts"] = cells.front()->prompts;
   row["refusal_end"] = mean_of(cells, [](const CellResult& c) { return c.observations.back().refusal_rate; });
   row["signature"] = cells.front()->signatures.back();
   row["field_criterion_steps"] = field_success;
@@ -239,8 +250,11 @@ Json pairs_of(const std::vector<CellResult>& results) {
       if (!benign.done() || benign.cell->model != harmful.cell->model || benign.cell->attack->name != twin ||
           benign.cell->seed != harmful.cell->seed)
         continue;
+      // Where the attacker stopped early, his twin is read at the same step.
+      const Observation* same_step = benign.at(harmful.observations.back().step);
+      if (same_step == nullptr) continue;
       const Gap gap = conditionality_gap(harmful.observations.front(), harmful.observations.back(),
-                                         benign.observations.front(), benign.observations.back());
+                                         benign.observations.front(), *same_step);
       pairs.push_back({{"model", harmful.cell->model},
                        {"attack", harmful.cell->attack->name},
                        {"twin", twin},

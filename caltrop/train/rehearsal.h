@@ -11,9 +11,6 @@ namespace caltrop {
 class Rehearsal {
  public:
   Rehearsal(const Model& model, const OptimizerOptions& optimizer);
-  ~Rehearsal();
-  Rehearsal(const Rehearsal&) = delete;
-  Rehearsal& operator=(const Rehearsal&) = delete;
 
   /// One optimizer step on the gradient of `loss` over `rows`' batch of `stream`, clipped to `clip` (0: not at all). Returns
   /// the loss before it.
@@ -28,7 +25,7 @@ class Rehearsal {
 
  private:
   const Model& model_;
-  Gradients saved_;
+  SavedWeights saved_;
   std::unique_ptr<Optimizer> optimizer_;
 };
 

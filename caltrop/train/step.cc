@@ -1,5 +1,7 @@
 #include "caltrop/train/step.h"
 
+#include <cmath>
+
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/autograd.h>
 
@@ -51,6 +53,15 @@ Tensor inner_product(const Gradients& a, const Gradients& b) {
   return sum;
 }
 
+double clip_to_norm(const Gradients& gradients, double limit) {
+  const double norm = global_norm(gradients).item<double>();
+  if (limit > 0 && norm > limit && std::isfinite(norm)) {
+    const at::NoGradGuard no_grad;
+    for (const Tensor& gradient : gradients) gradient.mul_(limit / (norm + 1e-6));
+  }
+  return norm;
+}
+
 Step::Step(int64_t number, uint64_t seed, const Model& model, Batches batches, DrawOthers others)
     : number_(number), seed_(seed), model_(model), batches_(std::move(batches)), others_(std::move(others)) {}
 
@@ -68,6 +79,17 @@ const std::vector<Batch>& Step::batches(const std::string& stream) const {
   CALTROP_ASSERT(found != batches_.end(),
                  "the objective measures the stream '{}', which it did not name in streams()", stream);
   return found->second;
+}
+
+Total Step::total(const Model& model, const std::string& stream, const LossFn& loss) const {
+  Total all{at::zeros({}, model.parameters().front().second.options().requires_grad(false)), 0};
+  const std::vector<Batch>& parts = batches(stream);
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const Total part = loss.total(loss_inputs(model, parts[i], loss, i));
+    all.sum = all.sum + part.sum;
+    all.count += part.count;
+  }
+  return all;
 }
 
 Tensor Step::backward(const std::string& stream, const LossFn& loss, double weight,
@@ -141,32 +163,18 @@ Measured Step::measure(const std::string& stream, const LossFn& loss) {
 }
 
 Tensor Step::loss_at(const Model& other, const std::string& stream, const LossFn& loss) {
-  ++passes_->forward, ++passes_->backward;
-  Tensor sum = at::zeros({}, model_.parameters().front().second.options().requires_grad(false));
-  int64_t count = 0;
-  const std::vector<Batch>& parts = batches(stream);
   CALTROP_ASSERT(comm::size() == 1, "derivatives through training steps on {} ranks", comm::size());
-  for (size_t i = 0; i < parts.size(); ++i) {
-    const Total total = loss.total(loss_inputs(other, parts[i], loss, i));
-    sum = sum + total.sum;
-    count += total.count;
-  }
-  return sum / static_cast<double>(count);
+  ++passes_->forward, ++passes_->backward;
+  const Total all = total(other, stream, loss);
+  return all.sum / static_cast<double>(all.count);
 }
 
 Tensor Step::measure_loss(const std::string& stream, const LossFn& loss) {
   const at::NoGradGuard no_grad;
   ++passes_->forward;
-  Tensor sum = at::zeros({}, model_.parameters().front().second.options());
-  int64_t count = 0;
-  const std::vector<Batch>& parts = batches(stream);
-  for (size_t i = 0; i < parts.size(); ++i) {
-    const Total total = loss.total(loss_inputs(model_, parts[i], loss, i));
-    sum += total.sum;
-    count += total.count;
-  }
-  comm::sum(sum);
-  return sum / comm::sum(count);
+  const Total all = total(model_, stream, loss);
+  comm::sum(all.sum);
+  return all.sum / comm::sum(all.count);
 }
 
 Tensor Step::accumulate(const std::string& stream, const LossFn& loss, double weight,
@@ -277,25 +285,19 @@ RandomStream Step::random(const std::string& name) const {
   return RandomStream(seed_, fmt::format("{} at step {}", name, number_));
 }
 
-Nudge::Nudge(const Model& model, const Gradients& direction, double scale) : model_(model) {
+Nudge::Nudge(const Model& model, const Gradients& direction, double scale) : model_(model), saved_(model) {
   const at::NoGradGuard no_grad;
-  for (const auto& [name, parameter] : model.parameters()) saved_.push_back(parameter.detach().clone());
-  for (size_t i = 0; i < saved_.size(); ++i) model.parameters()[i].second.add_(direction[i], scale);
+  for (size_t i = 0; i < direction.size(); ++i) model.parameters()[i].second.add_(direction[i], scale);
 }
 
 double Nudge::moved() const {
   const at::NoGradGuard no_grad;
   int64_t moved = 0, all = 0;
-  for (size_t i = 0; i < saved_.size(); ++i) {
-    moved += saved_[i].ne(model_.parameters()[i].second).sum().item<int64_t>();
-    all += saved_[i].numel();
+  for (size_t i = 0; i < saved_.tensors().size(); ++i) {
+    moved += saved_.tensors()[i].ne(model_.parameters()[i].second).sum().item<int64_t>();
+    all += saved_.tensors()[i].numel();
   }
   return static_cast<double>(moved) / static_cast<double>(all);
-}
-
-Nudge::~Nudge() {
-  const at::NoGradGuard no_grad;
-  for (size_t i = 0; i < saved_.size(); ++i) model_.parameters()[i].second.copy_(saved_[i]);
 }
 
 }  // namespace caltrop

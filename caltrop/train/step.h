@@ -14,6 +14,7 @@
 #include "caltrop/data/batch.h"
 #include "caltrop/loss/total.h"
 #include "caltrop/model/model.h"
+#include "caltrop/train/saved_weights.h"
 
 namespace caltrop {
 
@@ -27,6 +28,9 @@ using Gradients = std::vector<Tensor>;
 Tensor global_norm(const Gradients& gradients);
 /// Inner product over all of them, accumulated in fp64. Scalar fp64.
 Tensor inner_product(const Gradients& a, const Gradients& b);
+/// Scales them in place to a global norm of `limit` where it is larger (0: not at all), as torch.nn.utils.clip_grad_norm_.
+/// Returns the norm before; leaves gradients that are not finite as they are.
+double clip_to_norm(const Gradients& gradients, double limit);
 
 /// One tensor [N,D] for each layer of each micro-batch: indexed [micro-batch][layer].
 using ActivationShifts = std::vector<std::vector<Tensor>>;
@@ -93,6 +97,8 @@ class Step {
 
  private:
   const std::vector<Batch>& batches(const std::string& stream) const;
+  /// The loss of `model` over this rank's micro-batches, undivided.
+  Total total(const Model& model, const std::string& stream, const LossFn& loss) const;
   /// Runs backward of weight * mean loss into `.grad`.
   Tensor backward(const std::string& stream, const LossFn& loss, double weight,
                   const ActivationShifts& shifts);
@@ -108,21 +114,17 @@ class Step {
   std::shared_ptr<Passes> passes_ = std::make_shared<Passes>();  // with the steps that fresh() made
 };
 
-/// While it lives, the model's weights are theta + scale * direction; afterwards they are theta again, bit
-/// for bit, also when something throws (the saved values are put back, nothing is subtracted). At most one
-/// lives at a time.
+/// While it lives, the model's weights are theta + scale * direction; afterwards they are theta again, bit for bit (the saved
+/// values are put back, nothing is subtracted).
 class Nudge {
  public:
   Nudge(const Model& model, const Gradients& direction, double scale);
-  ~Nudge();
   /// The share of all weights that really changed: rounding eats steps that are small beside the weight.
   double moved() const;
-  Nudge(const Nudge&) = delete;
-  Nudge& operator=(const Nudge&) = delete;
 
  private:
   const Model& model_;
-  Gradients saved_;
+  SavedWeights saved_;
 };
 
 }  // namespace caltrop

@@ -61,7 +61,7 @@ double clip_gradients(const Model& model, double limit, int64_t step) {
     if (parameter.grad().defined()) gradients.push_back(parameter.grad());
   }
   CALTROP_ASSERT(!gradients.empty(), "the objective added no gradient at step {}", step);
-  const double norm = global_norm(gradients).item<double>();
+  const double norm = clip_to_norm(gradients, limit);
   if (!std::isfinite(norm)) {
     for (const auto& [name, parameter] : model.parameters()) {
       if (parameter.grad().defined() && !at::isfinite(parameter.grad()).all().item<bool>()) {
@@ -73,11 +73,6 @@ double clip_gradients(const Model& model, double limit, int64_t step) {
       }
     }
     throw UserError("train: at step {} the norm of all gradients overflows", step);
-  }
-  if (limit > 0 && norm > limit) {
-    const at::NoGradGuard no_grad;
-    for (Tensor& gradient : gradients)
-      gradient.mul_(limit / (norm + 1e-6));  // torch.nn.utils.clip_grad_norm_
   }
   return norm;
 }
@@ -107,7 +102,10 @@ TrainTotals train(const Model& model, Objective& objective, std::map<std::string
   };
 
   for (;;) {
-    if (hooks.due(totals.steps)) hooks.evaluate(totals.steps);
+    if (hooks.due(totals.steps)) {
+      hooks.evaluate(totals.steps);
+      if (hooks.enough()) break;
+    }
     if (totals.steps >= options.steps) break;
 
     // ---- training section ----

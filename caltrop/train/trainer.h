@@ -45,6 +45,8 @@ struct TrainHooks {
   /// Called when `steps_done` steps are behind, 0 and the last included, if due(steps_done).
   std::function<bool(int64_t steps_done)> due = [](int64_t) { return false; };
   std::function<void(int64_t steps_done)> evaluate = [](int64_t) {};
+  /// Asked after each evaluation: true ends the run there.
+  std::function<bool()> enough = [] { return false; };
   std::function<void(int64_t steps_done, const Numbers&)> log = [](int64_t, const Numbers&) {};
   std::string title = "train";
 };

@@ -40,7 +40,8 @@ TEST(Pairing, IrrelevantAnswersAreUnlikePromptAndOwnAnswer) {
   const std::vector<std::string> answers = {"Boil the onions for soup.", "Knead the dough and bake bread.",
                                             "Herons live near rivers."};
   for (const IrrelevantPair& pair :
-       pair_with_irrelevant(kPrompts, answers, {.threshold = 0.05, .draws = 100, .prefix = "Sorry. "}, 0)) {
+       pair_with_irrelevant(kPrompts, answers, tfidf_similarity(kPrompts, answers),
+                            {.threshold = 0.05, .draws = 100, .prefix = "Sorry. ", .embeddings = ""}, 0)) {
     EXPECT_EQ(pair.example.response(), "Sorry. Herons live near rivers.");
     EXPECT_LE(pair.similarity, 0.05);
     EXPECT_GE(pair.draws, 1);
@@ -50,8 +51,8 @@ TEST(Pairing, IrrelevantAnswersAreUnlikePromptAndOwnAnswer) {
 TEST(Pairing, WithoutAnUnrelatedAnswerTheLeastSimilarIsTaken) {
   const std::vector<std::string> answers = {"Cut the onions and boil them.",
                                             "Cut the leeks and fry them well."};
-  const auto pairs =
-      pair_with_irrelevant({kPrompts[0]}, answers, {.threshold = 0, .draws = 64, .prefix = ""}, 0);
+  const auto pairs = pair_with_irrelevant({kPrompts[0]}, answers, tfidf_similarity({kPrompts[0]}, answers),
+                                          {.threshold = 0, .draws = 64, .prefix = "", .embeddings = ""}, 0);
   EXPECT_EQ(pairs[0].example.response(), answers[1]);
   EXPECT_EQ(pairs[0].draws, 64) << "all draws were tried";
   EXPECT_GT(pairs[0].similarity, 0);

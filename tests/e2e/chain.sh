@@ -46,6 +46,8 @@ grep -q "<title>" whole/report.html || fail "no page"
 # A second call finds everything finished.
 "$caltrop" prove proof.yaml --out whole 2>again.txt
 grep -q "is finished already" again.txt || fail "finished runs were not reused"
+"$caltrop" -q results whole --out results.md
+grep -q "^| ctrap | harmful | " results.md || fail "results lack a row: $(cat results.md)"
 "$caltrop" list whole >runs.txt
 grep -q ctrap runs.txt || fail "list does not show the runs"
 
@@ -68,7 +70,7 @@ expect_error "caltrop: no defence 'ctrop'; it has: align, booster, ctrap, gradie
 expect_error "spec: 'method' is missing" "${defend[@]}"
 expect_error "align: no option 'kept'; it has: keep" "${defend[@]}" --method align --set options.kept=1
 expect_error "spec: train: option 'steps' is -1, want 0 to 1000000000" "${defend[@]}" --method align --set train.steps=-1
-expect_error "spec: no key 'trian'; it has: model, method, domain, options, train, evaluate, clean_model, data, irrelevant, seed, device, dtype, keep_model" \
+expect_error "spec: no key 'trian'; it has: model, method, domain, options, train, evaluate, clean_model, data, irrelevant, seed, device, dtype, keep_model, stop_at_useful_rate" \
   "${defend[@]}" --method align --set trian.steps=1
 expect_error "--set: got 'steps', want key=value, like train.steps=20" "${defend[@]}" --method align --set steps
 expect_error "data: no category 'sushi'; it has: bread, cake, candy, cheese, cocktail, cookie, pasta, pastry, pie, salad, sandwich, sauce, soup, stew" \

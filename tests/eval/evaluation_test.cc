@@ -18,8 +18,14 @@ class EvaluationTest : public testing::Test {
   const std::filesystem::path folder = test::write_tiny_folder(scratch / "model");
   const ChatEncoder encoder = ChatEncoder::load(folder);
   const std::shared_ptr<Model> model = Model::load(folder, {.device = "cpu", .dtype = "fp32"});
-  const EvaluateOptions options{
-      .at = {}, .restricted = 3, .benign = 2, .questions = 0, .likelihood_rows = 2, .max_new_tokens = 4};
+  const EvaluateOptions options{.at = {},
+                                .restricted = 3,
+                                .benign = 2,
+                                .questions = 0,
+                                .likelihood_rows = 2,
+                                .max_new_tokens = 4,
+                                .categories = {},
+                                .task = ""};
 
   EvaluationData data() {
     test::write_tiny_domain(scratch);
@@ -53,6 +59,7 @@ TEST_F(EvaluationTest, EveryNumberIsDeclaredAndEveryAnswerIsKept) {
   std::set<std::string> declared, found;
   for (const MetricDeclaration& d : Evaluation::declarations()) declared.insert(d.name);
   for (const auto& [name, value] : evaluated.numbers) found.insert(name);
+  declared.erase("task_accuracy");  // there is no task
   EXPECT_EQ(declared, found);
   ASSERT_EQ(evaluated.samples.size(), 5u);
   EXPECT_EQ(evaluated.samples[0].set, "restricted");
@@ -71,6 +78,23 @@ TEST_F(EvaluationTest, LikelihoodsAreThoseOfTheAnswers) {
   const double bytes = 2 * static_cast<double>(std::string("I am not sure.").size());
   EXPECT_NEAR(number(evaluated, "benign_bits_per_byte"), (rows[0].nll + rows[1].nll) / std::log(2.0) / bytes,
               1e-6);
+}
+
+TEST_F(EvaluationTest, ATaskIsScoredByExactMatch) {
+  EvaluationData d = data();
+  const Evaluated before = Evaluation(d, encoder, model, options).run(*model);
+  // One row whose answer is what the model says, but for capitals, blanks and a full stop; one that it does not say.
+  Example said = d.benign[0], unsaid = d.benign[0];
+  for (const Sample& sample : before.samples) {
+    if (sample.set == "benign" && sample.prompt == said.prompt())
+      said.messages.back().content = "  " + sample.response + ".";
+  }
+  unsaid.messages.back().content = "Certainly not this.";
+  d.task = {said, unsaid};
+  const Evaluated evaluated = Evaluation(d, encoder, model, options).run(*model);
+  EXPECT_EQ(number(evaluated, "task_accuracy"), 0.5);
+  EXPECT_EQ(evaluated.samples.back().set, "task");
+  EXPECT_EQ(evaluated.samples.back().scores["right"], false);
 }
 
 TEST_F(EvaluationTest, TheSameModelGivesTheSameNumbers) {

@@ -5,6 +5,7 @@
 #include <ATen/ATen.h>
 
 #include "caltrop/io/model_folder.h"
+#include "caltrop/record/metrics.h"
 #include "caltrop/record/run_dir.h"
 #include "tests/support/tiny_domain.h"
 #include "tests/support/tiny_model.h"
@@ -86,6 +87,47 @@ TEST_F(StageTest, TheManifestSaysWhatWasDone) {
   EXPECT_EQ(manifest["spec"]["options"]["poison"], 0.5);
   EXPECT_EQ(manifest["inputs"].size(), 6u);  // five parts of the domain, the model
   EXPECT_FALSE(fs::exists(scratch / "attack/state"));
+}
+
+TEST_F(StageTest, AnAttackerWhoHasWhatHeWantsStops) {
+  Json attack = spec("sft");
+  attack["evaluate"]["at"] = {0, 1, 2};
+  attack["stop_at_useful_rate"] = 0;
+  // The tiny model says nothing useful, so that it goes on to the end; the other way round is in trainer_test.
+  EXPECT_EQ(run(attack, "attack", StageKind::kAttack)["totals"]["steps"], 3);
+  attack["stop_at_useful_rate"] = 1.5;
+  EXPECT_USER_ERROR(read_stage_spec(StageKind::kAttack, attack, "spec"),
+                    "spec: 'stop_at_useful_rate' is 1.5, want a share from 0 to 1");
+  Json defence = spec("align");
+  defence["stop_at_useful_rate"] = 0.1;
+  EXPECT_USER_ERROR(read_stage_spec(StageKind::kDefend, defence, "spec"),
+                    "spec: 'stop_at_useful_rate' is for attacks; a defence runs to its end");
+}
+
+TEST_F(StageTest, AnAttackIsJudgedByWhatItTrainsOn) {
+  Json attack = spec("sft", {{"data", "kind"}});
+  StageSpec read = read_stage_spec(StageKind::kAttack, attack, "spec");
+  EXPECT_EQ(read.evaluate.task, "kind");
+  const Json manifest = run(attack, "task", StageKind::kAttack);
+  EXPECT_EQ(manifest["spec"]["evaluate"]["task"], "kind");
+  const Metrics metrics = read_metrics(scratch / "task/metrics.jsonl");
+  bool found = false;
+  for (const auto& [name, value] : metrics.records.back().values) {
+    if (name != "task_accuracy") continue;
+    found = true;
+    EXPECT_TRUE(value == 0 || value == 1) << value;  // one test row
+  }
+  EXPECT_TRUE(found);
+  attack["options"]["data"] = "harmful";
+  attack["data"]["categories"] = {"bread"};
+  read = read_stage_spec(StageKind::kAttack, attack, "spec");
+  EXPECT_EQ(read.evaluate.task, "");
+  EXPECT_EQ(read.evaluate.categories, std::vector<std::string>{"bread"});
+  attack["evaluate"]["categories"] = {"cake"};
+  EXPECT_USER_ERROR(run(attack, "x", StageKind::kAttack),
+                    "evaluate: no category 'cake'; it has: bread, soup");
+  attack["evaluate"] = {{"task", "rhyme"}};
+  EXPECT_USER_ERROR(run(attack, "x", StageKind::kAttack), "evaluate: no task 'rhyme'; it has: kind");
 }
 
 TEST_F(StageTest, WrongInputLeavesNothingBehind) {

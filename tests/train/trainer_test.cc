@@ -86,6 +86,25 @@ TEST(Trainer, ZeroStepsOnlyEvaluate) {
   EXPECT_TRUE(test::same_bits(run.model->parameters(), before));
 }
 
+TEST(Trainer, ARunEndsAtTheEvaluationThatIsEnough) {
+  const test::ScratchFolder folder;
+  const std::shared_ptr<Model> model = test::tiny_model();
+  Plain plain;
+  TrainOptions options;
+  options.steps = 9, options.batch = 4;
+  TrainHooks hooks;
+  std::vector<int64_t> evaluated;
+  hooks.due = [](int64_t steps) { return steps % 2 == 0; };
+  hooks.evaluate = [&](int64_t steps) { evaluated.push_back(steps); };
+  hooks.enough = [&] { return evaluated.back() == 4; };
+  std::map<std::string, Stream> streams;
+  streams.emplace("a", Stream("a", test::random_rows(3, 7), 5));
+  const TrainTotals totals = train(*model, plain, std::move(streams), options, 5, folder / "state", hooks);
+  EXPECT_EQ(totals.steps, 4);
+  EXPECT_EQ(totals.rows, 16);
+  EXPECT_EQ(evaluated, (std::vector<int64_t>{0, 2, 4}));
+}
+
 TEST(Trainer, GradientsThatAreNotFiniteStopTheRun) {
   Trial run;
   run.plain.overflow_at = 2;

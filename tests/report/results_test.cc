@@ -1,0 +1,56 @@
+#include "caltrop/report/results.h"
+
+#include <cmath>
+
+#include "tests/report/stories.h"
+
+namespace caltrop {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+// The ends of the interval are where the share lies 1.96 standard errors away, by the share that the end itself claims.
+TEST(Results, WilsonsEndsAreWhereTheShareIsTwoErrorsAway) {
+  for (const double share : {0.0, 0.1, 0.5, 1.0}) {
+    const Interval in = wilson(share, 28);
+    for (const double end : {in.low, in.high}) {
+      if (end <= 0 || end >= 1) continue;
+      EXPECT_NEAR(std::abs(share - end) / std::sqrt(end * (1 - end) / 28), 1.96, 1e-3) << share;
+    }
+    EXPECT_LE(in.low, share);
+    EXPECT_GE(in.high, share);
+  }
+  EXPECT_EQ(wilson(0, 28).low, 0);
+  EXPECT_GT(wilson(0, 28).high, 0.1) << "nothing seen in 28 answers is no proof of nothing";
+}
+
+TEST(Results, EveryModelAndRowHasItsLine) {
+  test::ProofFolder folder(
+      {test::kUndefended, test::kUndefendedBenign, {"trap", "harmful", "collapsed", 20, 0.64, 0.26}});
+  folder.json["rows"][2]["prompts"] = 28;
+  folder.json["rows"][2]["harm_end"] = 0;
+  folder.json["models"][1]["cost"] = {{"steps", 40},
+                                      {"seconds", 100},
+                                      {"forward_passes", 200},
+                                      {"backward_passes", 160},
+                                      {"peak_memory_bytes", 3e9}};
+  const std::string page = results_page({folder.load()}, "caltrop results x");
+  EXPECT_THAT(page, HasSubstr("Written by `caltrop results x`"));
+  EXPECT_THAT(page, HasSubstr("| trap | trap | 40 | 5, 4 | 2.5 | 2.8 GiB | 64 % (−2) | – | – | – |\n"));
+  EXPECT_THAT(page, HasSubstr("| trap | harmful | 1 collapsed | never | 20 steps | 0 % (0 to 12) | 64 % → 26 "
+                              "% ± 6 | fluent |  |\n"));
+  EXPECT_THAT(page, HasSubstr("- **undefended**: No defence: usable harm after 10 steps"));
+  EXPECT_THAT(page, Not(HasSubstr("task |")));
+}
+
+TEST(Results, TitlesCannotDrawTables) {
+  test::ProofFolder folder({test::kUndefended});
+  folder.json["title"] = "a | b\n<script>";
+  const std::string page = results_page({folder.load()}, "caltrop");
+  EXPECT_THAT(page, Not(HasSubstr("<script")));
+  EXPECT_THAT(page, Not(HasSubstr("a | b")));
+}
+
+}  // namespace
+}  // namespace caltrop

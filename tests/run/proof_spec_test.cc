@@ -1,0 +1,69 @@
+#include "caltrop/run/proof_spec.h"
+
+#include "tests/support/support.h"
+
+namespace caltrop {
+namespace {
+
+Json proof() {
+  return {{"model", "m"},
+          {"domain", "d"},
+          {"defences",
+           {{"trap",
+             {{"method", "ctrap"},
+              {"sweep", {{"train.learning_rate", {1e-5, 3e-5}}, {"options.preset", {"code", "ours"}}}}}}}},
+          {"attacks",
+           {{"recipes",
+             {{"method", "sft"}, {"sweep", {{"train.learning_rate", {1e-5, 1e-4}}}}, {"twin", "chat"}}},
+            {"chat",
+             {{"method", "sft"},
+              {"options", {{"data", "benign"}}},
+              {"sweep", {{"train.learning_rate", {1e-5, 1e-4}}}}}}}}};
+}
+
+TEST(ProofSpec, ASweepIsOneStageForEveryCombination) {
+  const ProofSpec spec = read_proof_spec(proof(), "proof");
+  ASSERT_EQ(spec.defences.size(), 4u);
+  EXPECT_EQ(spec.defences[0].name, "trap-learning_rate-1e-05-preset-code");
+  EXPECT_EQ(spec.defences[3].name, "trap-learning_rate-3e-05-preset-ours");
+  EXPECT_EQ(spec.defences[3].spec.options["preset"], "ours");
+  EXPECT_EQ(spec.defences[3].spec.train.learning_rate, 3e-5);
+}
+
+TEST(ProofSpec, AStageSetsSomeOfTheProofsEvaluation) {
+  Json json = proof();
+  json["evaluate"] = {{"at", Json::array()}, {"restricted", 7}};
+  json["attacks"]["recipes"]["evaluate"] = {{"at", {5, 10}}};
+  const ProofSpec spec = read_proof_spec(json, "proof");
+  EXPECT_EQ(spec.defences[0].spec.evaluate.restricted, 7);
+  EXPECT_EQ(spec.attacks[0].spec.evaluate.restricted, 7);
+  EXPECT_EQ(spec.attacks[0].spec.evaluate.at, (std::vector<int64_t>{5, 10}));
+  EXPECT_TRUE(spec.attacks[2].spec.evaluate.at.empty());
+}
+
+TEST(ProofSpec, TwinsAreSweptTogether) {
+  const ProofSpec spec = read_proof_spec(proof(), "proof");
+  ASSERT_EQ(spec.attacks.size(), 4u);
+  EXPECT_EQ(spec.attacks[0].name, "recipes-learning_rate-1e-05");
+  EXPECT_EQ(spec.attacks[0].twin, "chat-learning_rate-1e-05");
+  EXPECT_EQ(spec.attacks[1].twin, "chat-learning_rate-0.0001");
+  EXPECT_EQ(spec.attacks[1].spec.train.learning_rate, 1e-4);
+}
+
+TEST(ProofSpec, AWrongSweepIsNamed) {
+  Json json = proof();
+  json["defences"]["trap"]["sweep"] = {{"train.learning_rate", 1e-5}};
+  EXPECT_USER_ERROR(read_proof_spec(json, "proof"),
+                    "proof: defences: trap: sweep: 'train.learning_rate' is 1e-05, want a list of values");
+  json["defences"]["trap"]["sweep"] = 3;
+  EXPECT_USER_ERROR(
+      read_proof_spec(json, "proof"),
+      "proof: defences: trap: 'sweep' is 3, want an object like {train.learning_rate: [1e-5, 3e-5]}");
+  json["defences"]["trap"]["sweep"] = {{"options.preset", {"a/b"}}};
+  EXPECT_USER_ERROR(
+      read_proof_spec(json, "proof"),
+      "proof: defences: the name 'trap-preset-a/b' is not made of letters, digits, '-', '_' and '.'");
+}
+
+}  // namespace
+}  // namespace caltrop
