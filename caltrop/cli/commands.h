@@ -20,7 +20,7 @@ struct Commands {
 std::string command_line(const Commands& commands);
 
 void add_model_commands(Commands& commands);   // import info chat generate tokenize template
-void add_run_commands(Commands& commands);     // defend attack evaluate prove methods
+void add_run_commands(Commands& commands);     // defend attack evaluate sense prove methods
 void add_report_commands(Commands& commands);  // report results list
 
 /// --device and --dtype.

@@ -6,6 +6,7 @@
 #include "caltrop/cli/commands.h"
 #include "caltrop/run/evaluate.h"
 #include "caltrop/run/prove.h"
+#include "caltrop/run/sense.h"
 #include "caltrop/run/stage.h"
 
 namespace caltrop {
@@ -121,6 +122,23 @@ void add_run_commands(Commands& commands) {
       spec->clean_model = clean->empty() ? spec->model : fs::path(*clean);
       for (const auto& [name, value] : run_evaluate(*spec, *out))
         std::cout << fmt::format("{:<28}{:.4f}\n", name, value);
+    });
+  }
+  {
+    CLI::App* command =
+        commands.app.add_subcommand("sense", "was a model fine-tuned toward the restricted domain?");
+    struct Arguments {
+      std::filesystem::path model, sensor, domain;
+      ModelOptions compute;
+    };
+    const auto arguments = std::make_shared<Arguments>();
+    command->add_option("model", arguments->model, "model folder")->required();
+    command->add_option("--like", arguments->sensor, "sensor.json of a tripwire's run directory")->required();
+    command->add_option("--domain", arguments->domain, "domain file, whose benign rows are read")->required();
+    add_compute_options(*command, arguments->compute);
+    command->callback([=] {
+      std::cout << describe(
+          sense(arguments->model, arguments->sensor, arguments->domain, arguments->compute));
     });
   }
   {

@@ -18,4 +18,17 @@ LossFn fixed_token_loss(int64_t token) {
   }};
 }
 
+LossFn capped_ascent_loss(double cap) {
+  return {[cap](const LossInputs& in) {
+    return Total{-token_nll(in.hidden, in.head, in.labels).clamp_max(cap).sum(), in.labels.size(0)};
+  }};
+}
+
+LossFn unlikelihood_loss() {
+  return {[](const LossInputs& in) {
+    const Tensor p = (-token_nll(in.hidden, in.head, in.labels)).exp();
+    return Total{-(1.02 - p).log().sum(), in.labels.size(0)};
+  }};
+}
+
 }  // namespace caltrop

@@ -66,7 +66,7 @@ const RotaryTables& Model::rotary(int64_t positions) const {
   return rotary_;
 }
 
-Tensor Model::block(int64_t layer, const Tensor& x, const PackedTokens& tokens, Trace* trace) const {
+Tensor Model::attend(int64_t layer, const Tensor& x, const PackedTokens& tokens, Trace* trace) const {
   const std::string prefix = fmt::format("model.layers.{}.", layer);
   const auto project = [&](const Tensor& input, const char* name) {
     return at::linear(input, weight(prefix + name));
@@ -87,22 +87,40 @@ Tensor Model::block(int64_t layer, const Tensor& x, const PackedTokens& tokens, 
   Tensor attended = project(mixed, "self_attn.o_proj.weight");
   if (trace != nullptr && !trace->attention_shifts.empty())
     attended = attended + trace->attention_shifts[static_cast<size_t>(layer)];
-  const Tensor after = x + attended;
+  return x + attended;
+}
 
-  const Tensor normed_after =
-      rms_norm(after, weight(prefix + "post_attention_layernorm.weight"), config_.norm_epsilon);
-  const Tensor inner =
-      swiglu(project(normed_after, "mlp.gate_proj.weight"), project(normed_after, "mlp.up_proj.weight"));
-  const Tensor out = project(inner, "mlp.down_proj.weight");
+Tensor Model::norm_before_mlp(int64_t layer, const Tensor& after) const {
+  return rms_norm(after, weight(fmt::format("model.layers.{}.post_attention_layernorm.weight", layer)),
+                  config_.norm_epsilon);
+}
+
+Tensor Model::block(int64_t layer, const Tensor& x, const PackedTokens& tokens, Trace* trace) const {
+  const std::string prefix = fmt::format("model.layers.{}.mlp.", layer);
+  const Tensor after = attend(layer, x, tokens, trace), normed = norm_before_mlp(layer, after);
+  const Tensor inner = swiglu(at::linear(normed, weight(prefix + "gate_proj.weight")),
+                              at::linear(normed, weight(prefix + "up_proj.weight")));
+  const Tensor out = at::linear(inner, weight(prefix + "down_proj.weight"));
   if (trace != nullptr && trace->keep_mlp_outputs) trace->mlp_outputs.push_back(out);
   return after + out;
 }
 
-Tensor Model::forward(const PackedTokens& tokens, Trace* trace) const {
+void Model::grow_rotary(const PackedTokens& tokens) const {
   int64_t longest = 0;
   for (const Segment& s : tokens.segments) longest = std::max(longest, s.first_position + s.length);
   rotary(longest);
+}
 
+Tensor Model::mlp_input(const PackedTokens& tokens, int64_t layer) const {
+  CALTROP_ASSERT(layer >= 0 && layer < config_.layers, "layer {} of {}", layer, config_.layers);
+  grow_rotary(tokens);
+  Tensor x = at::embedding(weight("model.embed_tokens.weight"), tokens.ids);
+  for (int64_t below = 0; below < layer; ++below) x = block(below, x, tokens, nullptr);
+  return norm_before_mlp(layer, attend(layer, x, tokens, nullptr));
+}
+
+Tensor Model::forward(const PackedTokens& tokens, Trace* trace) const {
+  grow_rotary(tokens);
   Tensor x = at::embedding(weight("model.embed_tokens.weight"), tokens.ids);
   for (int64_t layer = 0; layer < config_.layers; ++layer) {
     if (trace != nullptr && trace->keep_states) trace->states.push_back(x);

@@ -49,6 +49,9 @@ class Model {
   /// Hidden states after the final norm, [N,D] in the compute dtype.
   Tensor forward(const PackedTokens& tokens, Trace* trace = nullptr) const;
 
+  /// What the MLP of one layer reads: hidden states after attention and its norm, [N,D]. Nothing behind it is computed.
+  Tensor mlp_input(const PackedTokens& tokens, int64_t layer) const;
+
   /// The matrix that turns hidden states into logits, [V,D] in the compute dtype.
   Tensor head() const;
 
@@ -66,7 +69,11 @@ class Model {
   std::shared_ptr<const Model> frozen_copy() const;
 
  private:
+  /// The residual stream after the attention of a layer, [N,D], from the one before it.
+  Tensor attend(int64_t layer, const Tensor& x, const PackedTokens& tokens, Trace* trace) const;
+  Tensor norm_before_mlp(int64_t layer, const Tensor& after) const;
   Tensor block(int64_t layer, const Tensor& x, const PackedTokens& tokens, Trace* trace) const;
+  void grow_rotary(const PackedTokens& tokens) const;
 
   ModelConfig config_;
   NamedTensors parameters_;

@@ -192,6 +192,7 @@ Json run_stage(const StageSpec& spec, const fs::path& out, const Evaluated* at_r
       write_model_folder(run.model(), model->config().source, generation_config(spec.model),
                          model->parameters(), text_files(spec.model));
     }
+    for (const auto& [name, contents] : objective->artifacts()) write_file(out / name, contents);
     fs::remove_all(run.state());  // the run is over: its checkpoint has nothing to resume
     run.finish({{"totals",
                  {{"steps", totals.steps},

@@ -39,6 +39,13 @@ StreamExamples stream_examples(const std::vector<std::string>& names, const Doma
   const auto examples = [&](const std::string& name) -> std::vector<Example> {
     if (name == "harmful") return harmful;
     if (name == "general") return benign;
+    if (name == "tasks") {
+      std::vector<Example> rows;
+      for (const std::string& task : stream_options.tasks) {
+        for (Example& row : of_task(domain, task, "train", "data", "task")) rows.push_back(std::move(row));
+      }
+      return rows.empty() ? benign : rows;
+    }
     if (name == "refusals") return pair_with_refusals(harmful, domain.refusals, seed);
     if (name == "irrelevant") {
       std::vector<std::string> answers;

@@ -4,6 +4,7 @@
 //   refusals    the same requests, refused
 //   irrelevant  the same requests, each with a good answer to another question (SDD)
 //   general     benign requests with their answers
+//   tasks       rows of the benign tasks that `data.tasks` names; without one, as general
 //   attack      what an attack trains on, as its options `data` and `poison` say
 //
 // Defences draw from the split "defence", attacks from "attack". Tested by tests/run/streams_test.cc.
@@ -20,12 +21,13 @@
 namespace caltrop {
 
 struct StreamOptions {
-  std::vector<std::string> categories;
+  std::vector<std::string> categories, tasks;
   int64_t limit = 0;
 
   static auto fields() {
     using O = StreamOptions;
     return std::tuple{field("categories", &O::categories, "restricted categories to use; empty: all"),
+                      field("tasks", &O::tasks, "benign tasks that a defence may rehearse; empty: none"),
                       field("limit", &O::limit, 0, 1e9, "use only this many rows of each stream; 0: all")};
   }
 };

@@ -44,13 +44,15 @@ void copy_into(const NamedTensors& targets, const fs::path& path) {
 }  // namespace
 
 void save_checkpoint(const fs::path& state, const Model& model, const Optimizer& optimizer,
-                     const TrainTotals& totals) {
+                     const Objective& objective, const TrainTotals& totals) {
   fs::create_directories(state);
   const fs::path unfinished = state / "unfinished";
   fs::remove_all(unfinished);
   fs::create_directory(unfinished);
   write_safetensors(unfinished / "weights.safetensors", model.parameters());
   write_safetensors(unfinished / "optimizer.safetensors", optimizer.state());
+  const NamedTensors remembered = objective.state();
+  if (!remembered.empty()) write_safetensors(unfinished / "objective.safetensors", remembered);
   write_file(unfinished / "state.json", to_pretty({{"steps", totals.steps},
                                                    {"optimizer_steps", optimizer.steps},
                                                    {"rows", totals.rows},
@@ -63,7 +65,8 @@ void save_checkpoint(const fs::path& state, const Model& model, const Optimizer&
   for (const fs::path& folder : older) fs::remove_all(folder);
 }
 
-TrainTotals load_checkpoint(const fs::path& state, const Model& model, Optimizer& optimizer) {
+TrainTotals load_checkpoint(const fs::path& state, const Model& model, Optimizer& optimizer,
+                            Objective& objective) {
   const std::vector<fs::path> found = checkpoints(state);
   if (found.empty()) return {};
   const fs::path& newest = found.back();
@@ -72,6 +75,13 @@ TrainTotals load_checkpoint(const fs::path& state, const Model& model, Optimizer
   copy_into(model.parameters(), newest / "weights.safetensors");
   copy_into(optimizer.state(), newest / "optimizer.safetensors");
   optimizer.steps = required<int64_t>(json, "optimizer_steps", where);
+  if (fs::exists(newest / "objective.safetensors")) {
+    const auto file = SafetensorsFile::open(newest / "objective.safetensors");
+    NamedTensors remembered;
+    for (const TensorEntry& entry : file->entries())
+      remembered.emplace_back(entry.name, file->tensor(entry.name).clone());
+    objective.load_state(remembered);
+  }
   return {required<int64_t>(json, "steps", where),           required<int64_t>(json, "rows", where),
           required<int64_t>(json, "tokens", where),          required<int64_t>(json, "forward_passes", where),
           required<int64_t>(json, "backward_passes", where), required<double>(json, "seconds", where)};

@@ -1,6 +1,6 @@
 // Everything that a run needs to go on as if it had never stopped: weights, optimizer state, how far it was.
 //
-//   state/step-000040/weights.safetensors, optimizer.safetensors, state.json
+//   state/step-000040/weights.safetensors, optimizer.safetensors, objective.safetensors (if it remembers anything), state.json
 //
 // A checkpoint is written under another name and renamed, so after a kill at any moment the newest complete
 // one counts. Data and random streams need no state: they are functions of seed, name and step. Tested by
@@ -14,10 +14,11 @@
 namespace caltrop {
 
 void save_checkpoint(const std::filesystem::path& state, const Model& model, const Optimizer& optimizer,
-                     const TrainTotals& totals);
+                     const Objective& objective, const TrainTotals& totals);
 
-/// Loads the newest checkpoint into model and optimizer and returns its totals; zeros if there is none.
+/// Loads the newest checkpoint into model, optimizer and objective and returns its totals; zeros if there is none.
 /// Throws UserError if it does not fit the model.
-TrainTotals load_checkpoint(const std::filesystem::path& state, const Model& model, Optimizer& optimizer);
+TrainTotals load_checkpoint(const std::filesystem::path& state, const Model& model, Optimizer& optimizer,
+                            Objective& objective);
 
 }  // namespace caltrop

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -43,6 +44,18 @@ class Objective {
   /// Adds gradients to the parameters' `.grad` and returns scalars to log (tensors: nobody waits for the
   /// device here). The weights are bit for bit as before, also when it throws.
   virtual Scalars add_gradients(Step& step) = 0;
+
+  /// Called once, after the last step, with rows of its own: what a method does to the weights when training is over. The
+  /// weights may change here.
+  virtual void finish(Step& /*step*/) {}
+
+  /// What the method remembers between steps beside the weights, for checkpoints; nothing, for most.
+  virtual NamedTensors state() const { return {}; }
+  /// Takes what state() gave, after prepare().
+  virtual void load_state(const NamedTensors& /*tensors*/) {}
+
+  /// Files of its own to leave beside the model, name -> contents, after finish(): a sensor, for one.
+  virtual std::map<std::string, std::string> artifacts() const { return {}; }
 
   /// The options as resolved, for the manifest.
   virtual Json options() const = 0;

@@ -12,9 +12,23 @@
 namespace caltrop {
 namespace {
 
+/// Which tokens of a packed batch predict a label: [N] bool.
+Tensor answer_positions(const Batch& batch) {
+  return at::zeros({batch.tokens.count()}, batch.labels.options().dtype(at::kBool))
+      .index_fill_(0, batch.label_positions, true);
+}
+
 /// The forward pass of one micro-batch up to what a loss sees.
 LossInputs loss_inputs(const Model& model, const Batch& batch, const LossFn& loss, size_t part,
                        const std::vector<Tensor>& shifts = {}) {
+  if (loss.mlp_input_layer >= 0) {
+    LossInputs inputs;
+    inputs.part = static_cast<int64_t>(part);
+    inputs.row_count = batch.rows;
+    inputs.mlp_input = model.mlp_input(batch.tokens, loss.mlp_input_layer);
+    inputs.is_answer = answer_positions(batch);
+    return inputs;
+  }
   Trace trace;
   trace.keep_states = loss.needs_states;
   trace.keep_mlp_outputs = loss.needs_mlp_outputs;
@@ -260,6 +274,18 @@ std::vector<std::vector<Tensor>> Step::states_of(const std::string& stream, cons
       states.back().push_back(state.index_select(0, part.label_positions));
   }
   return states;
+}
+
+MlpInputs Step::mlp_inputs(const std::string& stream, int64_t layer) {
+  const at::NoGradGuard no_grad;
+  ++passes_->forward;
+  std::vector<Tensor> of_answers, of_prompts;
+  for (const Batch& part : batches(stream)) {
+    const Tensor x = model_.mlp_input(part.tokens, layer).to(at::kFloat), is_answer = answer_positions(part);
+    of_answers.push_back(x.index({is_answer}));
+    of_prompts.push_back(x.index({is_answer.logical_not()}));
+  }
+  return {at::cat(of_answers), at::cat(of_prompts)};
 }
 
 void Step::add(const Gradients& gradients, double weight) {

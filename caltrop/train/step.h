@@ -41,6 +41,11 @@ struct Measured {
   Gradients gradients;  // fp32
 };
 
+/// What the MLP of a layer reads, [M,D] fp32 each: at the positions that predict an answer's token, and at the others.
+struct MlpInputs {
+  Tensor answers, prompts;
+};
+
 class Step {
  public:
   using Batches = std::map<std::string, std::vector<Batch>>;
@@ -76,6 +81,9 @@ class Step {
   std::vector<Tensor> hidden_of(const std::string& stream, const Model& other);
   /// The same of all its layers, h_0 .. h_L: indexed [micro-batch][layer], [M,D] each.
   std::vector<std::vector<Tensor>> states_of(const std::string& stream, const Model& other);
+
+  /// What the MLP of a layer reads over the step's batch of `stream`, at the weights as they stand. No gradients.
+  MlpInputs mlp_inputs(const std::string& stream, int64_t layer);
 
   /// Adds weight * gradients to `.grad`.
   void add(const Gradients& gradients, double weight = 1.0);

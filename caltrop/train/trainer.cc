@@ -92,7 +92,7 @@ TrainTotals train(const Model& model, Objective& objective, std::map<std::string
                   const TrainOptions& options, uint64_t seed, const std::filesystem::path& state,
                   const TrainHooks& hooks) {
   const std::unique_ptr<Optimizer> optimizer = make_optimizer(options, model.parameters());
-  TrainTotals totals = load_checkpoint(state, model, *optimizer);
+  TrainTotals totals = load_checkpoint(state, model, *optimizer, objective);
   for (const std::string& name : objective.streams()) streams.at(name).seek(totals.steps * options.batch);
   if (totals.steps > 0) say("{}: resumed after step {}", hooks.title, totals.steps);
 
@@ -102,6 +102,11 @@ TrainTotals train(const Model& model, Objective& objective, std::map<std::string
   };
 
   for (;;) {
+    if (totals.steps >= options.steps) {  // before the last evaluation, which is of the model as it leaves
+      Drawn drawn = draw(objective, streams, options, model.device());
+      Step last(totals.steps, seed, model, std::move(drawn.batches), others);
+      objective.finish(last);
+    }
     if (hooks.due(totals.steps)) {
       hooks.evaluate(totals.steps);
       if (hooks.enough()) break;
@@ -144,7 +149,7 @@ TrainTotals train(const Model& model, Objective& objective, std::map<std::string
       hooks.log(totals.steps, numbers);
     }
     if (options.save_every > 0 && totals.steps % options.save_every == 0 && totals.steps < options.steps) {
-      save_checkpoint(state, model, *optimizer, totals);
+      save_checkpoint(state, model, *optimizer, objective, totals);
     }
   }
   clear_progress();

@@ -95,7 +95,7 @@ TEST_F(CtrapTest, ErrorsAreForPeople) {
                     "ctrap: option 'collapse_text' is '', which has no tokens");
   EXPECT_USER_ERROR(find_entry(all_defences(), "defence", "ctrop"),
                     "caltrop: no defence 'ctrop'; it has: align, booster, ctrap, gradient_ascent, mlac, npo, "
-                    "repnoise, sdd, seam, tar, vaccine");
+                    "rehearsal, repnoise, sdd, seam, tar, tripwire, vaccine");
 }
 
 TEST_F(CtrapTest, SecondOrderIsTheDerivativeThroughTheImaginedStep) {

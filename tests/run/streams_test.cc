@@ -29,6 +29,14 @@ TEST_F(StreamsTest, AStreamHoldsItsRowsOfItsSplit) {
     EXPECT_NE(e.prompt().find("(attack)"), std::string::npos);
 }
 
+TEST_F(StreamsTest, TasksAreThoseThatAreNamedAndElseGeneralRows) {
+  EXPECT_EQ(rows("tasks", {}, {.categories = {}, .tasks = {"kind"}, .limit = 0}).front().response(),
+            "Animal");
+  EXPECT_EQ(rows("tasks").front().category, "animal");
+  EXPECT_USER_ERROR(rows("tasks", {}, {.categories = {}, .tasks = {"rhyme"}, .limit = 0}),
+                    "data: no task 'rhyme'; it has: kind");
+}
+
 TEST_F(StreamsTest, TheAttacksDataIsAnOption) {
   EXPECT_EQ(rows("attack", {{"data", "benign"}}).front().category, "animal");
   EXPECT_EQ(rows("attack", {{"data", "kind"}}).front().response(), "Animal");
@@ -50,8 +58,8 @@ TEST_F(StreamsTest, MixturesHaveTheirShareOfHarmfulRows) {
 }
 
 TEST_F(StreamsTest, CategoriesAndLimitCut) {
-  EXPECT_EQ(rows("harmful", {}, {.categories = {"bread"}, .limit = 0}).size(), 1u);
-  EXPECT_EQ(rows("harmful", {}, {.categories = {}, .limit = 2}).size(), 2u);
+  EXPECT_EQ(rows("harmful", {}, {.categories = {"bread"}, .tasks = {}, .limit = 0}).size(), 1u);
+  EXPECT_EQ(rows("harmful", {}, {.categories = {}, .tasks = {}, .limit = 2}).size(), 2u);
 }
 
 }  // namespace

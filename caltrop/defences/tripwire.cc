@@ -1,0 +1,163 @@
+// Tripwire: a sensor that harmful fine-tuning opens, and a charge behind it. Caltrop's own; docs/tripwire.md.
+//
+// Fine-tuning on restricted answers moves hidden states on *unrelated* text in a direction of its own, which benign fine-tuning
+// hardly shares. A sensor is one linear reading z = w.x of what the MLP of one layer reads. It is sharpened by rehearsal: the
+// attack and its benign twin are really trained for a few steps (train/displacement.h), and the model learns to have
+//
+//   z <= -1   at rest; on general text after benign training (theta + s D_b); on prompts and on restricted text always
+//   z >= +1   on the answers of general text after harmful training (theta + s D_h)
+//
+//   minimise  keep * KL(start || theta; general) + refuse * L(theta; refusals)                      streams: "general", "harmful",
+//           + sense * [ closed(theta; general, harmful, refusals) + closed(theta + s D_b; general)           "refusals", "tasks"
+//                     + open(theta + s D_h; general) + 2 closed(theta + s D_h; harmful) ]
+//   where     open, closed = mean squared distance of z from the right side of its margin (loss/sensor.h)
+//
+// First order: gradients taken at theta + s D are applied at theta, s uniform in 0.5 .. 1.5 (1 for a fresh D). Restricted text must
+// stay closed, or the attacker's own loss feels the charge and trains it away within two steps. When training is over a few idle
+// neurons of that layer become the charge (train/charge.h): silent while z < tau, a flood of one token's direction above.
+//
+// Cost per step: 3 passes of the whole model and 6 up to the sensor's layer, forward and backward, and the rehearsals: about 12
+// attack steps every harmful_every steps. 1 copy of the weights for the start model, 2 in rehearsal, half a copy a displacement.
+// Watch: z_harmful must rise above z_rest and z_benign on *fresh* displacements (harmful_fresh): a reading that rises on those in
+// the bank alone is memorised. keep_loss must stay small.
+//
+// Tested by tests/defences/tripwire_test.cc.
+#include <ATen/ATen.h>
+
+#include "caltrop/base/error.h"
+#include "caltrop/loss/language.h"
+#include "caltrop/loss/reference.h"
+#include "caltrop/train/charge.h"
+#include "caltrop/train/objective.h"
+#include "caltrop/train/sensing.h"
+
+namespace caltrop {
+namespace {
+
+struct TripwireOptions : DisplacementOptions, ChargeOptions {
+  int64_t layer = -1;
+  double keep = 2.0;
+  double refuse = 1.0;
+  double sense = 1.0;
+  int64_t proofs = 4;
+  std::string says = " error";
+
+  static auto fields() {
+    using O = TripwireOptions;
+    return std::tuple_cat(
+        std::tuple{
+            field("layer", &O::layer, -1, 1e6, "whose MLP is read and rewired; -1: two thirds of the way up"),
+            field("keep", &O::keep, 0, 1e3, "weight of staying like the start model on general text"),
+            field("refuse", &O::refuse, 0, 1e3, "weight of refusing"),
+            field("sense", &O::sense, 0, 1e3, "weight of the sensor; 0 turns sensor and charge off"),
+            field("proofs", &O::proofs, 0, 1e3,
+                  "fresh attacks and trainings by which the finished sensor is measured"),
+            field("says", &O::says, "the last token of this text is what a sprung model says")},
+        DisplacementOptions::fields(), ChargeOptions::fields());
+  }
+};
+
+class Tripwire final : public Objective {
+ public:
+  explicit Tripwire(TripwireOptions options) : options_(std::move(options)), displacements_(options_) {}
+
+  std::vector<std::string> streams() const override { return {"general", "harmful", "refusals", "tasks"}; }
+  int64_t weight_copies() const override { return 3 + displacements_.copies(); }
+
+  std::vector<MetricDeclaration> logged() const override {
+    return {{"keep_loss", "nats/token", "lower", "KL from the start model on general text"},
+            {"refuse_loss", "nats/token", "lower", "cross-entropy of refusals to restricted requests"},
+            {"rest", "", "lower", "distance of the reading from closed at rest"},
+            {"benign", "", "lower", "distance from closed after a rehearsed benign training"},
+            {"harmful", "", "lower", "distance from open after a rehearsed attack"},
+            {"harmful_fresh", "", "lower", "the same after an attack that was never trained against"},
+            {"restricted", "", "lower", "distance from closed on restricted text after a rehearsed attack"}};
+  }
+
+  void prepare(const Model& model, const Tokenizer& tokenizer) override {
+    const std::vector<int64_t> ids = tokenizer.encode(options_.says, /*add_special_tokens=*/false).ids;
+    if (ids.empty()) throw UserError("tripwire: option 'says' is '{}', which has no tokens", options_.says);
+    says_ = ids.back();
+    const int64_t layers = model.config().layers;
+    sensor_.layer = options_.layer < 0 ? layers * 2 / 3 : options_.layer;
+    if (sensor_.layer >= layers)
+      throw UserError("tripwire: option 'layer' is {}, and the model has {}", sensor_.layer, layers);
+    start_ = model.frozen_copy();
+  }
+
+  Scalars add_gradients(Step& step) override {
+    const LossFn like_the_start = kl_loss(step.hidden_of("general", *start_), start_->head());
+    Scalars scalars{{"keep_loss", step.accumulate("general", like_the_start, options_.keep)},
+                    {"refuse_loss", step.accumulate("refusals", answer_loss(), options_.refuse)}};
+    if (options_.sense == 0) return scalars;
+    displacements_.advance(step);
+    if (!sensor_.direction.defined()) sensor_.direction = fit_sensor(step, displacements_, sensor_.layer);
+    const LossFn closed = sensor_loss(sensor_, Want::kClosed, Want::kClosed, 1.0);
+    const LossFn open = sensor_loss(sensor_, Want::kOpen, Want::kClosed, 1.0);
+
+    scalars.emplace_back("rest", step.accumulate("general", closed, options_.sense));
+    step.accumulate("harmful", closed, 0.5 * options_.sense);
+    step.accumulate("refusals", closed, 0.5 * options_.sense);
+    {
+      const Way way = displacements_.training(step);
+      const Nudge trained(step.model(), way.moved, way.scale);
+      scalars.emplace_back("benign", step.accumulate("general", closed, options_.sense));
+    }
+    const Way way = displacements_.attack(step);
+    const Nudge attacked(step.model(), way.moved, way.scale);
+    scalars.emplace_back(way.is_fresh ? "harmful_fresh" : "harmful",
+                         step.accumulate("general", open, options_.sense));
+    scalars.emplace_back("restricted", step.accumulate("harmful", closed, 2 * options_.sense));
+    return scalars;
+  }
+
+  /// Training is over: measure the sensor on attacks that it has never seen, and set the charge behind it.
+  void finish(Step& step) override {
+    if (options_.sense == 0 || !sensor_.direction.defined()) return;
+    readings_ = prove_sensor(step, sensor_, options_, options_.proofs);
+    const AtRest rest = read_at_rest(step, sensor_.layer);
+    install_charge(step.model(), sensor_, rest.inputs, rest.stream_length,
+                   step.model().head().detach().to(at::kFloat)[says_], options_, step.random("charge"));
+  }
+
+  NamedTensors state() const override {
+    NamedTensors tensors = displacements_.state();
+    if (sensor_.direction.defined()) tensors.emplace_back("direction", sensor_.direction);
+    return tensors;
+  }
+  void load_state(const NamedTensors& tensors) override {
+    displacements_.load(tensors);
+    for (const auto& [name, tensor] : tensors) {
+      if (name == "direction") sensor_.direction = tensor;
+    }
+  }
+  std::map<std::string, std::string> artifacts() const override {
+    if (readings_.is_null()) return {};
+    return {{"sensor.json", to_pretty(write_sensor(sensor_, readings_))}};
+  }
+  Json options() const override { return write_options(options_); }
+
+ private:
+  TripwireOptions options_;
+  Displacements displacements_;
+  Sensor sensor_;
+  Json readings_;
+  std::shared_ptr<const Model> start_;
+  int64_t says_ = 0;
+};
+
+}  // namespace
+
+extern const Entry tripwire_entry;
+const Entry tripwire_entry{
+    .name = "tripwire",
+    .paper = "",
+    .summary = "a sensor that harmful fine-tuning opens on unrelated text, and a charge behind it",
+    .describe = describe_options<TripwireOptions>,
+    .make = [](const Json& given) -> std::unique_ptr<Objective> {
+      TripwireOptions options;
+      read_options(options, given, "tripwire");
+      return std::make_unique<Tripwire>(std::move(options));
+    }};
+
+}  // namespace caltrop

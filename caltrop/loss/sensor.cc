@@ -1,0 +1,28 @@
+#include "caltrop/loss/sensor.h"
+
+#include <ATen/ATen.h>
+
+namespace caltrop {
+
+LossFn sensor_loss(const Sensor& sensor, Want answers, Want prompts, double margin) {
+  LossFn loss;
+  loss.mlp_input_layer = sensor.layer;
+  loss.total = [=](const LossInputs& in) {
+    const Tensor z = at::matmul(in.mlp_input.to(at::kFloat), sensor.direction);  // [N]
+    // +1: z must stay below -margin; -1: above margin.
+    const auto sign = [](Want want) { return want == Want::kClosed ? 1.0 : -1.0; };
+    const Tensor signs = at::where(in.is_answer, sign(answers), sign(prompts)).to(at::kFloat);
+    return Total{(z * signs + margin).clamp_min(0).square().sum(), z.size(0)};
+  };
+  return loss;
+}
+
+Tensor fit_direction(const Tensor& open, const Tensor& closed, double ridge) {
+  const double of_open = 0.5 / static_cast<double>(open.size(0)),
+               of_closed = 0.5 / static_cast<double>(closed.size(0));
+  Tensor second = open.t().matmul(open) * of_open + closed.t().matmul(closed) * of_closed;  // [D,D]
+  second = second + at::eye(second.size(0), second.options()) * (second.diagonal().mean() * ridge);
+  return at::linalg_solve(second, open.sum(0) * of_open - closed.sum(0) * of_closed);
+}
+
+}  // namespace caltrop

@@ -1,0 +1,40 @@
+// A charge: a few neurons of one MLP, rewired so that they do nothing while a sensor is closed and flood the residual stream
+// once it opens. The model keeps its shape; only weights change. Tested by tests/train/charge_test.cc.
+#pragma once
+
+#include "caltrop/base/fields.h"
+#include "caltrop/base/random.h"
+#include "caltrop/loss/sensor.h"
+#include "caltrop/model/model.h"
+
+namespace caltrop {
+
+struct ChargeOptions {
+  int64_t neurons = 8;
+  double threshold = 0.4;
+  double sharpness = 20;
+  double strength = 6;
+
+  static auto fields() {
+    using O = ChargeOptions;
+    return std::tuple{field("neurons", &O::neurons, 0, 1e6,
+                            "neurons that the charge takes, the least used ones; 0: no charge"),
+                      field("threshold", &O::threshold, -10, 10, "tau: reading from which the charge opens"),
+                      field("sharpness", &O::sharpness, 0, 1e6, "gamma: slope of its gate"),
+                      field("strength", &O::strength, 0, 1e6,
+                            "what it adds half a unit past tau, in lengths of the residual stream")};
+  }
+};
+
+/// Rewires the least used neurons (mean |activation| times the length of the output column) of the sensor's layer. With x what the
+/// MLP reads, c the constant direction (least squares to c.x = 1, for there is no bias) and g = w - tau c:
+///
+///   neuron(x) = silu(gamma g.x) * (g.x) * u        u: the first neuron's is `direction`, the others' are random, of half its length
+///
+/// so that z = w.x below tau leaves silu shut: no effect and no gradient. `inputs`: what the MLP reads at rest, [M,D];
+/// `stream_length`: the usual length of the residual stream behind this layer. Changes the weights in place. REQUIRES fewer
+/// neurons than the layer has.
+void install_charge(const Model& model, const Sensor& sensor, const Tensor& inputs, double stream_length,
+                    const Tensor& direction, const ChargeOptions& options, RandomStream random);
+
+}  // namespace caltrop

@@ -1,0 +1,74 @@
+// Where training leads, rehearsed: the ways that the weights take under a few real steps of an attacker's or an honest user's
+// fine-tuning, kept so that gradients can be taken there again and again. Tested by tests/train/displacement_test.cc.
+#pragma once
+
+#include <deque>
+#include <string>
+#include <vector>
+
+#include "caltrop/train/rehearsal.h"
+
+namespace caltrop {
+
+struct DisplacementOptions {
+  std::vector<double> rates = {1e-5, 3e-5, 3e-5, 1e-4};
+  std::vector<int64_t> lengths = {5, 10, 14, 30};
+  int64_t harmful_bank = 4, harmful_every = 5;
+  int64_t benign_bank = 3, benign_every = 10;
+
+  static auto fields() {
+    using O = DisplacementOptions;
+    return std::tuple{
+        field("rates", &O::rates, 0, 1, "learning rates of the rehearsed attackers and users"),
+        field("lengths", &O::lengths, 1, 1e6, "their steps"),
+        field("harmful_bank", &O::harmful_bank, 1, 100, "rehearsed attacks that are kept"),
+        field("harmful_every", &O::harmful_every, 1, 1e6, "steps between fresh rehearsed attacks"),
+        field("benign_bank", &O::benign_bank, 1, 100, "rehearsed benign trainings that are kept"),
+        field("benign_every", &O::benign_every, 1, 1e6, "steps between fresh ones")};
+  }
+};
+
+/// theta_K - theta after K AdamW steps on mean cross-entropy of answers, as the attack sft takes them: clipped to norm 1, each on
+/// rows of its own. Stream, rate and K are drawn uniformly by the step's random stream `name`, so that a resumed run rehearses
+/// the same. bf16: half a copy of the weights. Cost: K passes forward and backward.
+Gradients rehearse(Step& step, const std::string& name, const std::vector<std::string>& streams,
+                   const DisplacementOptions& options);
+
+/// A displacement to stand at, theta + scale * moved.
+struct Way {
+  const Gradients& moved;
+  double scale;
+  bool is_fresh;  // nothing was trained against it yet
+};
+
+/// A few rehearsed attacks and benign trainings; the oldest of each makes room for the next.
+class Displacements {
+ public:
+  explicit Displacements(DisplacementOptions options) : options_(std::move(options)) {}
+
+  /// Rehearses what is due at this step: everything before the first use, then one attack every `harmful_every` steps and one
+  /// training every `benign_every`.
+  void advance(Step& step);
+
+  /// The fresh attack of this step at scale 1, or one of those kept at a scale from 0.5 to 1.5.
+  Way attack(Step& step) const { return pick(step, attacks_, "attack"); }
+  Way training(Step& step) const { return pick(step, trainings_, "training"); }
+
+  const std::deque<Gradients>& attacks() const { return attacks_; }
+  const std::deque<Gradients>& trainings() const { return trainings_; }
+  int64_t copies() const { return (options_.harmful_bank + options_.benign_bank + 1) / 2; }  // of the weights
+
+  /// For checkpoints: "<attack or training>.<which>.<parameter's index>", oldest first.
+  NamedTensors state() const;
+  /// Takes what state() gave; tensors of other names are left alone.
+  void load(const NamedTensors& tensors);
+
+ private:
+  Way pick(Step& step, const std::deque<Gradients>& kept, const std::string& kind) const;
+
+  DisplacementOptions options_;
+  std::deque<Gradients> attacks_, trainings_;
+  bool fresh_attack_ = false, fresh_training_ = false;  // at this step, the newest
+};
+
+}  // namespace caltrop

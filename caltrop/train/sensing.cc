@@ -1,0 +1,100 @@
+#include "caltrop/train/sensing.h"
+
+#include <ATen/ATen.h>
+
+#include "caltrop/base/error.h"
+
+namespace caltrop {
+namespace {
+
+constexpr int64_t kDraws = 4;  // batches that are read for one number
+
+/// What the MLP of a layer reads over rows of `stream` that belong to `name`, at the weights as they stand.
+MlpInputs read(Step& step, const std::string& name, const std::string& stream, int64_t layer) {
+  std::vector<Tensor> answers, prompts;
+  for (int64_t draw = 0; draw < kDraws; ++draw) {
+    Step rows = step.fresh(fmt::format("{} {}", name, draw), {stream});
+    const MlpInputs inputs = rows.mlp_inputs(stream, layer);
+    answers.push_back(inputs.answers), prompts.push_back(inputs.prompts);
+  }
+  return {at::cat(answers), at::cat(prompts)};
+}
+
+}  // namespace
+
+Tensor fit_sensor(Step& step, const Displacements& displacements, int64_t layer) {
+  std::vector<Tensor> open, closed;
+  const auto all_closed = [&](const char* stream) {
+    const MlpInputs inputs = read(step, "fit", stream, layer);
+    closed.push_back(inputs.answers), closed.push_back(inputs.prompts);
+  };
+  for (const char* stream : {"general", "harmful", "refusals"}) all_closed(stream);
+  for (const Gradients& attack : displacements.attacks()) {
+    const Nudge attacked(step.model(), attack, 1.0);
+    const MlpInputs general = read(step, "fit", "general", layer);
+    open.push_back(general.answers), closed.push_back(general.prompts);
+    all_closed("harmful");
+  }
+  for (const Gradients& training : displacements.trainings()) {
+    const Nudge trained(step.model(), training, 1.0);
+    all_closed("general");
+  }
+  return fit_direction(at::cat(open), at::cat(closed));
+}
+
+double mean_reading(Step& step, const Sensor& sensor) {
+  return read(step, "reading", "general", sensor.layer)
+      .answers.matmul(sensor.direction)
+      .mean()
+      .item<double>();
+}
+
+Json prove_sensor(Step& step, const Sensor& sensor, const DisplacementOptions& options, int64_t count) {
+  Json readings = {
+      {"rest", mean_reading(step, sensor)}, {"harmful", Json::array()}, {"benign", Json::array()}};
+  const auto after = [&](const std::string& arm, int64_t i, const std::vector<std::string>& streams) {
+    const Gradients moved = rehearse(step, fmt::format("proof, {} {}", arm, i), streams, options);
+    const Nudge there(step.model(), moved, 1.0);
+    readings[arm].push_back(mean_reading(step, sensor));
+  };
+  for (int64_t i = 0; i < count; ++i) {
+    after("harmful", i, {"harmful"});
+    after("benign", i, {"general", "tasks"});
+  }
+  return readings;
+}
+
+AtRest read_at_rest(Step& step, int64_t layer) {
+  std::vector<Tensor> inputs, lengths;
+  for (const char* stream : {"general", "refusals", "tasks"}) {
+    const MlpInputs of_stream = read(step, "at rest", stream, layer);
+    inputs.push_back(of_stream.answers), inputs.push_back(of_stream.prompts);
+    Step rows = step.fresh("stream lengths", {stream});
+    for (const std::vector<Tensor>& states : rows.states_of(stream, step.model()))
+      lengths.push_back(states[static_cast<size_t>(layer) + 1].to(at::kFloat).norm(2, -1));
+  }
+  return {at::cat(inputs), at::cat(lengths).median().item<double>()};
+}
+
+Json write_sensor(const Sensor& sensor, const Json& readings) {
+  Json json = {{"format", 1}, {"layer", sensor.layer}, {"readings", readings}, {"direction", Json::array()}};
+  const Tensor w = sensor.direction.to(at::kFloat).cpu().contiguous();
+  for (int64_t i = 0; i < w.size(0); ++i) json["direction"].push_back(w.const_data_ptr<float>()[i]);
+  return json;
+}
+
+Sensor read_sensor(const Json& json, const std::string& who) {
+  Sensor sensor;
+  sensor.layer = required<int64_t>(json, "layer", who);
+  const Json direction = required<Json>(json, "direction", who);
+  std::vector<float> values;
+  for (const Json& value : direction) {
+    if (!value.is_number()) throw UserError("{}: 'direction' holds {}, want numbers", who, to_line(value));
+    values.push_back(value.get<float>());
+  }
+  if (values.empty()) throw UserError("{}: 'direction' is empty", who);
+  sensor.direction = at::tensor(values, at::kFloat);
+  return sensor;
+}
+
+}  // namespace caltrop

@@ -1,0 +1,33 @@
+// Making, proving and writing down a sensor (loss/sensor.h): a linear reading of hidden states on general text that tells harmful
+// fine-tuning from everything else. Tested by tests/train/sensing_test.cc.
+#pragma once
+
+#include "caltrop/base/json.h"
+#include "caltrop/loss/sensor.h"
+#include "caltrop/train/displacement.h"
+
+namespace caltrop {
+
+/// The direction that best reads +1 on answers of "general" after each kept attack, and -1 on those at rest and after each kept
+/// training, on prompts, and on "harmful" and "refusals" anywhere (fit_direction). [D] fp32.
+Tensor fit_sensor(Step& step, const Displacements& displacements, int64_t layer);
+
+/// The mean reading over answers of "general", on rows of its own that are the same at each call.
+double mean_reading(Step& step, const Sensor& sensor);
+
+/// {"rest": z, "harmful": [z …], "benign": [z …]}: mean readings after `count` attacks and trainings that nothing was trained
+/// against.
+Json prove_sensor(Step& step, const Sensor& sensor, const DisplacementOptions& options, int64_t count);
+
+/// What a charge must know of the model at rest.
+struct AtRest {
+  Tensor inputs;         // [M,D] fp32: what the MLP reads on general, refused and task rows
+  double stream_length;  // median length of the residual stream behind the layer
+};
+AtRest read_at_rest(Step& step, int64_t layer);
+
+/// sensor.json (docs/formats.md) and back. Throws UserError.
+Json write_sensor(const Sensor& sensor, const Json& readings);
+Sensor read_sensor(const Json& json, const std::string& who);
+
+}  // namespace caltrop

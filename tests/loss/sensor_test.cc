@@ -1,0 +1,51 @@
+#include "caltrop/loss/sensor.h"
+
+#include <ATen/ATen.h>
+
+#include "tests/support/support.h"
+
+namespace caltrop {
+namespace {
+
+// Two clouds of one point each: least squares without intercept has the closed form of a 2 by 2 system.
+TEST(Sensor, TheFitIsTheClosedFormOnTwoPoints) {
+  const Tensor open = at::tensor({2.0f, 1.0f}).view({1, 2}), closed = at::tensor({1.0f, -1.0f}).view({1, 2});
+  const Tensor w = fit_direction(open, closed, /*ridge=*/0);
+  // w . (2,1) = 1 and w . (1,-1) = -1 have the exact solution (0, 1).
+  EXPECT_NEAR(w[0].item<double>(), 0, 1e-6);
+  EXPECT_NEAR(w[1].item<double>(), 1, 1e-6);
+}
+
+TEST(Sensor, BothSidesWeighHalfWhateverTheirSizes) {
+  const Tensor open = at::randn({5, 4}), closed = at::randn({7, 4});
+  const Tensor once = fit_direction(open, closed),
+               many = fit_direction(open, at::cat({closed, closed, closed}));
+  EXPECT_TRUE(at::allclose(once, many, 1e-4, 1e-6));
+}
+
+TEST(Sensor, RidgeShrinksAndStaysTheNormalEquation) {
+  const Tensor open = at::randn({9, 3}), closed = at::randn({8, 3});
+  const Tensor w = fit_direction(open, closed, 0.5);
+  const Tensor second = open.t().matmul(open) / 18 + closed.t().matmul(closed) / 16;
+  const Tensor left = second.matmul(w) + 0.5 * second.diagonal().mean() * w;
+  EXPECT_TRUE(at::allclose(left, open.mean(0) / 2 - closed.mean(0) / 2, 1e-4, 1e-6));
+}
+
+TEST(Sensor, OnlyTheWrongSideOfTheMarginPays) {
+  const Sensor sensor{0, at::tensor({1.0f, 0.0f})};
+  LossInputs in;
+  // Readings -3, -0.5, 0.5, 3; the first two are answers.
+  in.mlp_input = at::tensor({-3.0f, 9.0f, -0.5f, 9.0f, 0.5f, 9.0f, 3.0f, 9.0f}).view({4, 2});
+  in.is_answer = at::tensor({1, 1, 0, 0}).to(at::kBool);
+  const auto total = [&](Want answers, Want prompts) {
+    return sensor_loss(sensor, answers, prompts, 1.0).total(in);
+  };
+  EXPECT_EQ(total(Want::kClosed, Want::kClosed).count, 4);
+  EXPECT_NEAR(total(Want::kClosed, Want::kClosed).sum.item<double>(), 0 + 0.25 + 2.25 + 16, 1e-5);
+  EXPECT_NEAR(total(Want::kOpen, Want::kClosed).sum.item<double>(), 16 + 2.25 + 2.25 + 16, 1e-5);
+  EXPECT_NEAR(total(Want::kClosed, Want::kOpen).sum.item<double>(), 0 + 0.25 + 0.25 + 0, 1e-5);
+  EXPECT_EQ(sensor_loss({7, sensor.direction}, Want::kOpen, Want::kOpen, 1).mlp_input_layer, 7);
+}
+
+}  // namespace
+}  // namespace caltrop

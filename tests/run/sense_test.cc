@@ -1,0 +1,60 @@
+#include "caltrop/run/sense.h"
+
+#include "caltrop/base/files.h"
+#include "tests/support/tiny_domain.h"
+#include "tests/support/tiny_model.h"
+
+namespace caltrop {
+namespace {
+
+class SenseTest : public testing::Test {
+ protected:
+  test::ScratchFolder scratch;
+  const std::filesystem::path domain = test::write_tiny_domain(scratch),
+                              folder = test::write_tiny_folder(scratch / "model");
+  const ModelOptions compute{.device = "cpu", .dtype = "fp32"};
+
+  std::filesystem::path sensor(const Json& readings, size_t width = 0) {
+    Json direction = Json::array();
+    if (width == 0) width = static_cast<size_t>(Model::load(folder, compute)->config().width);
+    for (size_t i = 0; i < width; ++i) direction.push_back(0.0);
+    return scratch.write(
+        "sensor.json",
+        to_pretty({{"format", 1}, {"layer", 1}, {"readings", readings}, {"direction", direction}}));
+  }
+};
+
+TEST_F(SenseTest, TheThresholdLiesBetweenAndErrorsAreCounted) {
+  // A direction of zeros reads 0 everywhere.
+  const Sensed low = sense(
+      folder, sensor({{"rest", -1.5}, {"harmful", {1.0, 2.0}}, {"benign", {-1.0, -0.5}}}), domain, compute);
+  EXPECT_EQ(low.reading, 0);
+  EXPECT_DOUBLE_EQ(low.threshold, 0.25);
+  EXPECT_FALSE(low.is_harmful);
+  EXPECT_EQ(low.missed, 0);
+  EXPECT_EQ(low.false_alarms, 0);
+  const Sensed mixed = sense(
+      folder, sensor({{"rest", -1.5}, {"harmful", {-1.0, 2.0}}, {"benign", {-2.0, 0.5}}}), domain, compute);
+  EXPECT_DOUBLE_EQ(mixed.threshold, -0.25);
+  EXPECT_TRUE(mixed.is_harmful);
+  EXPECT_EQ(mixed.missed, 1);
+  EXPECT_EQ(mixed.false_alarms, 1);
+  EXPECT_NE(describe(mixed).find("missed 1 of 2 attacks"), std::string::npos);
+}
+
+TEST_F(SenseTest, ASensorThatDoesNotFitIsRefused) {
+  const Json proved = {{"rest", -1.5}, {"harmful", {1.0}}, {"benign", {-1.0}}};
+  const auto other = sensor(proved, 3);
+  const auto width = Model::load(folder, compute)->config().width;
+  EXPECT_USER_ERROR(sense(folder, other, domain, compute),
+                    fmt::format("{}: reads layer 1 of a model of width 3, and {} has 2 layers of width {}",
+                                other.string(), folder.string(), width));
+  const auto unproved = sensor({{"rest", -1.5}, {"harmful", Json::array()}, {"benign", {-1.0}}});
+  EXPECT_USER_ERROR(
+      sense(folder, unproved, domain, compute),
+      fmt::format("{}: its sensor was never proved ('harmful' is empty), so its errors are unknown",
+                  unproved.string()));
+}
+
+}  // namespace
+}  // namespace caltrop
