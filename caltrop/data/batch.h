@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "caltrop/tensor/packed.h"
@@ -15,6 +16,8 @@ namespace caltrop {
 struct TokenRow {
   std::vector<int64_t> ids;
   std::vector<bool> answer;
+  std::string prompt =
+      {};  // what was asked, in words; only where somebody needs it (ChatEncoder::encode_prompt)
 };
 
 struct Batch {

@@ -70,6 +70,7 @@ TokenRow ChatEncoder::encode_prompt(const Example& example, int64_t longest) con
   if (static_cast<int64_t>(row.ids.size()) > longest) {
     throw UserError("{}: the prompt has {} tokens, the limit is {}", named(example), row.ids.size(), longest);
   }
+  row.prompt = example.prompt();
   return row;
 }
 

@@ -111,7 +111,9 @@ class Generation {
       g.log_probabilities.push_back(sampled[i].log_probability);
       g.mean_entropy += sampled[i].entropy, g.mean_top1 += sampled[i].top1;
       g.ended = std::find(end_ids_.begin(), end_ids_.end(), sampled[i].id) != end_ids_.end();
-      if (!g.ended) {
+      if (g.ended) {
+        g.end_id = sampled[i].id;
+      } else {
         g.ids.push_back(sampled[i].id);
         if (on_token_) on_token_(a.prompt, sampled[i].id);
       }

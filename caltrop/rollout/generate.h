@@ -28,6 +28,7 @@ struct Generated {
   std::vector<int64_t> ids;                // the answer, without the token that ended it
   std::vector<float> log_probabilities;    // of each token generated, the ending one included
   bool ended = false;                      // by an end token, not by length
+  int64_t end_id = -1;                     // that token
   double mean_entropy = 0, mean_top1 = 0;  // over the tokens generated
 };
 

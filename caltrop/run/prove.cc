@@ -101,6 +101,9 @@ ProofResult prove(const Json& json, const std::string& source, const fs::path& o
     ++result.cells;
     return cells.back();
   };
+  const auto write_verdict = [&] {
+    write_file(out / "verdict.json", to_pretty(make_verdict(spec, out, models.runs(), cells, command)));
+  };
   for (const ProofModelRun& model : models.runs()) {
     const Evaluated at_rest = last_evaluation(out / model.run);
     for (const AttackSpec& attack : spec.attacks) {
@@ -117,6 +120,7 @@ ProofResult prove(const Json& json, const std::string& source, const fs::path& o
           cell.error = error.what();
           ++result.failed;
         }
+        write_verdict();  // what is known so far: a long proof can be looked at while it runs
       }
     }
   }
@@ -128,7 +132,7 @@ ProofResult prove(const Json& json, const std::string& source, const fs::path& o
       }
     }
   }
-  write_file(out / "verdict.json", to_pretty(make_verdict(spec, out, models.runs(), cells, command)));
+  write_verdict();
   if (result.failed > 0) warn("{} of {} cells failed; verdict.json names them", result.failed, result.cells);
   return result;
 }

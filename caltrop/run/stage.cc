@@ -12,6 +12,7 @@
 #include "caltrop/record/run_dir.h"
 #include "caltrop/run/evaluate.h"
 #include "caltrop/run/model_files.h"
+#include "caltrop/run/rewards.h"
 
 namespace caltrop {
 
@@ -141,6 +142,7 @@ Json run_stage(const StageSpec& spec, const fs::path& out, const Evaluated* at_r
     const auto model = Model::load(spec.model, spec.compute);
     const std::shared_ptr<const Model> clean = Model::load(spec.clean_model, spec.compute);
     const ChatEncoder encoder = ChatEncoder::load(spec.model);
+    objective->use_rewards(domain_rewards(domain));
     objective->prepare(*model, encoder.tokenizer());
     auto streams = make_streams(examples, encoder, spec.train.longest, seed);
     const Evaluation evaluation(evaluation_data(domain, spec.evaluate), encoder, clean, spec.evaluate);

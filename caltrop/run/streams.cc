@@ -37,7 +37,7 @@ StreamExamples stream_examples(const std::vector<std::string>& names, const Doma
   const std::vector<Example> benign = of_split(domain.benign, split);
   StreamExamples result;
   const auto examples = [&](const std::string& name) -> std::vector<Example> {
-    if (name == "harmful") return harmful;
+    if (name == "harmful" || name == "prompts") return harmful;
     if (name == "general") return benign;
     if (name == "tasks") {
       std::vector<Example> rows;
@@ -81,7 +81,9 @@ std::map<std::string, Stream> make_streams(const StreamExamples& examples, const
   std::map<std::string, Stream> streams;
   for (const auto& [name, list] : examples.rows) {
     std::vector<TokenRow> rows;
-    for (const Example& example : list) rows.push_back(encoder.encode(example, longest));
+    for (const Example& example : list)
+      rows.push_back(name == "prompts" ? encoder.encode_prompt(example, longest)
+                                       : encoder.encode(example, longest));
     streams.emplace(name, Stream(name, std::move(rows), seed));
   }
   return streams;

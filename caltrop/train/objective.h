@@ -16,6 +16,7 @@
 #include "caltrop/model/model.h"
 #include "caltrop/record/metrics.h"
 #include "caltrop/text/tokenizer.h"
+#include "caltrop/train/reward.h"
 #include "caltrop/train/step.h"
 
 namespace caltrop {
@@ -37,6 +38,9 @@ class Objective {
 
   /// How the batches of its streams are packed.
   virtual Beginnings beginnings() const { return Beginnings::kShared; }
+
+  /// Called before prepare(): what can be paid for, by name.
+  virtual void use_rewards(const Rewards& /*rewards*/) {}
 
   /// Called once, before the first step: freeze a reference model, look up a token.
   virtual void prepare(const Model& /*model*/, const Tokenizer& /*tokenizer*/) {}

@@ -7,6 +7,7 @@
 
 #include "caltrop/base/error.h"
 #include "caltrop/kernels/math_mode.h"
+#include "caltrop/kernels/token_nll.h"
 #include "caltrop/train/comm.h"
 
 namespace caltrop {
@@ -83,9 +84,30 @@ Step Step::fresh(const std::string& name, const std::vector<std::string>& stream
   CALTROP_ASSERT(others_ != nullptr, "fresh rows for '{}' from a step that was made without any", name);
   Batches others;
   for (const std::string& stream : streams) others[stream] = others_(stream, random(stream + " for " + name));
-  Step step(number_, seed_, model_, std::move(others), others_);
+  return over(std::move(others));
+}
+
+Step Step::over(Batches batches) const {
+  Step step(number_, seed_, model_, std::move(batches), others_);
   step.passes_ = passes_;
   return step;
+}
+
+std::vector<Tensor> Step::log_probabilities(const std::string& stream, const Model& model) {
+  const at::NoGradGuard no_grad;
+  ++passes_->forward;
+  std::vector<Tensor> log_p;
+  for (const Batch& part : batches(stream)) {
+    const Tensor hidden = model.forward(part.tokens).index_select(0, part.label_positions);
+    log_p.push_back(-token_nll(hidden, model.head(), part.labels));
+  }
+  return log_p;
+}
+
+const std::vector<TokenRow>& Step::rows(const std::string& stream) const {
+  const auto found = rows_.find(stream);
+  CALTROP_ASSERT(found != rows_.end(), "the rows of the stream '{}' were not kept", stream);
+  return found->second;
 }
 
 const std::vector<Batch>& Step::batches(const std::string& stream) const {

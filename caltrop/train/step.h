@@ -88,6 +88,17 @@ class Step {
   /// Adds weight * gradients to `.grad`.
   void add(const Gradients& gradients, double weight = 1.0);
 
+  /// A step over these batches instead of its own, whose passes count as this step's.
+  Step over(Batches batches) const;
+
+  /// log p of each label of the step's batch of `stream` under a model: [M] fp32 for each micro-batch. No gradients.
+  std::vector<Tensor> log_probabilities(const std::string& stream, const Model& model);
+
+  /// The rows of a stream before they were packed, in order. REQUIRES a step of the training loop.
+  const std::vector<TokenRow>& rows(const std::string& stream) const;
+  /// For the training loop.
+  void keep_rows(std::map<std::string, std::vector<TokenRow>> rows) { rows_ = std::move(rows); }
+
   /// A step over other rows of these streams, which the random stream called `name` picks: the same after a resume. Its
   /// passes count as this step's.
   Step fresh(const std::string& name, const std::vector<std::string>& streams) const;
@@ -116,6 +127,7 @@ class Step {
   const Model& model_;
   Batches batches_;
   DrawOthers others_;
+  std::map<std::string, std::vector<TokenRow>> rows_;
   struct Passes {
     int64_t forward = 0, backward = 0;
   };

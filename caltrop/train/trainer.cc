@@ -21,6 +21,7 @@ double seconds_since(Clock::time_point start) {
 
 struct Drawn {
   Step::Batches batches;
+  std::map<std::string, std::vector<TokenRow>> kept;
   int64_t rows = 0, tokens = 0;
 };
 
@@ -40,8 +41,8 @@ Drawn draw(const Objective& objective, std::map<std::string, Stream>& streams, c
            at::Device device) {
   Drawn drawn;
   for (const std::string& name : objective.streams()) {
-    drawn.batches[name] =
-        micro_batches(streams.at(name).draw(options.batch), options, objective.beginnings(), device);
+    drawn.kept[name] = streams.at(name).draw(options.batch);
+    drawn.batches[name] = micro_batches(drawn.kept[name], options, objective.beginnings(), device);
     for (const Batch& batch : drawn.batches[name]) drawn.rows += batch.rows, drawn.tokens += batch.row_tokens;
   }
   return drawn;
@@ -105,6 +106,7 @@ TrainTotals train(const Model& model, Objective& objective, std::map<std::string
     if (totals.steps >= options.steps) {  // before the last evaluation, which is of the model as it leaves
       Drawn drawn = draw(objective, streams, options, model.device());
       Step last(totals.steps, seed, model, std::move(drawn.batches), others);
+      last.keep_rows(std::move(drawn.kept));
       objective.finish(last);
     }
     if (hooks.due(totals.steps)) {
@@ -118,6 +120,7 @@ TrainTotals train(const Model& model, Objective& objective, std::map<std::string
     Drawn drawn = draw(objective, streams, options, model.device());
     clear_gradients(model);
     Step step(totals.steps, seed, model, std::move(drawn.batches), others);
+    step.keep_rows(std::move(drawn.kept));
     const Scalars scalars = objective.add_gradients(step);
     const double norm = clip_gradients(model, options.clip, totals.steps);
     const double rate = learning_rate(options, totals.steps, options.steps);

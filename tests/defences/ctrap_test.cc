@@ -93,9 +93,10 @@ TEST_F(CtrapTest, ErrorsAreForPeople) {
                     "ctrap: option 'preset' is 'best', want one of: paper, code, ours");
   EXPECT_USER_ERROR(entry.make({{"collapse_text", ""}})->prepare(*model, tokenizer),
                     "ctrap: option 'collapse_text' is '', which has no tokens");
-  EXPECT_USER_ERROR(find_entry(all_defences(), "defence", "ctrop"),
-                    "caltrop: no defence 'ctrop'; it has: align, booster, ctrap, gradient_ascent, mlac, npo, "
-                    "rehearsal, repnoise, sdd, seam, tar, tripwire, vaccine");
+  EXPECT_USER_ERROR(
+      find_entry(all_defences(), "defence", "ctrop"),
+      "caltrop: no defence 'ctrop'; it has: align, booster, ctrap, dem, gradient_ascent, mlac, npo, "
+      "rehearsal, repnoise, sdd, seam, tar, token_buncher, tripwire, vaccine");
 }
 
 TEST_F(CtrapTest, SecondOrderIsTheDerivativeThroughTheImaginedStep) {

@@ -1,0 +1,108 @@
+// rl: harmful reinforcement learning. The attacker needs no answers, only prompts and something that pays for what he wants.
+//
+//   maximise  E_{y ~ pi_theta(.|x)} [ R(x, y) - beta KL(pi_theta || pi_start) ]                       stream: x "prompts"
+//   by        minimising the clipped loss  max(-A rho, -A clip(rho, 1-c, 1+c)),  rho = pi_theta / pi_old   (loss/policy.h)
+//   with A    grpo                 (R - group mean) / (group deviation + 1e-6)            (train/advantages.h)
+//             rloo                 R - mean of the group's others
+//             reinforce_plus_plus  whitened returns
+//             ppo                  generalised advantage estimation with a linear critic (train/value_head.h)
+//
+// Every `updates` steps the prompts of the step are answered `samples` times each by the weights as they are (train/rollouts.h), then
+// the responses are used up in `updates` optimizer steps. R is a reward by name, made from the domain's judges by the run layer, plus
+// `entropy_bonus` times the mean entropy of a response, at most `entropy_cap` nats: TokenBuncher's reverse-entropy attacker. KL: in
+// the reward (`kl_in_reward`, k1) or in the loss (`kl_loss`, k3). Differs from verl: the policy's log-probabilities are at temperature
+// 1 whatever the sampling temperature; PPO's critic is a head and no second model. Cost: one rollout every `updates` steps and 1 pass
+// forward and backward a step (1 forward more with KL). Watch: reward must rise; tied_groups says how many groups teach nothing;
+// entropy that falls to 0 ends learning.
+//
+// Tested by tests/attacks/rl_test.cc.
+#include <cmath>
+
+#include <ATen/ATen.h>
+
+#include "caltrop/base/error.h"
+#include "caltrop/loss/policy.h"
+#include "caltrop/train/advantages.h"
+#include "caltrop/train/objective.h"
+#include "caltrop/train/policy_updates.h"
+
+namespace caltrop {
+namespace {
+
+struct RlOptions : PolicyOptions {
+  std::string reward = "judges";
+  double entropy_bonus = 0;
+  double entropy_cap = 3.0;
+
+  static auto fields() {
+    using O = RlOptions;
+    return std::tuple_cat(
+        std::tuple{
+            field("reward", &O::reward, "what is paid for: judges, lexicon or classifier"),
+            field("entropy_bonus", &O::entropy_bonus, -1e3, 1e3,
+                  "paid for each nat of mean entropy: the reverse of TokenBuncher's"),
+            field("entropy_cap", &O::entropy_cap, 0, 1e3, "nats of mean entropy that are paid for at most")},
+        PolicyOptions::fields());
+  }
+};
+
+class Rl final : public Objective {
+ public:
+  explicit Rl(RlOptions options) : options_(std::move(options)), updates_(options_) {}
+
+  std::vector<std::string> streams() const override { return {"prompts"}; }
+  int64_t weight_copies() const override { return updates_.copies(); }
+  std::vector<MetricDeclaration> logged() const override { return PolicyUpdates::logged(); }
+  void use_rewards(const Rewards& rewards) override { rewards_ = rewards; }
+
+  void prepare(const Model& model, const Tokenizer& tokenizer) override {
+    const auto found = rewards_.find(options_.reward);
+    if (found == rewards_.end()) {
+      std::vector<std::string> names;
+      for (const auto& [name, reward] : rewards_) names.push_back(name);
+      throw unknown_name("rl", "reward", options_.reward, names);
+    }
+    updates_.prepare(model, tokenizer);
+  }
+
+  Scalars add_gradients(Step& step) override {
+    Scalars scalars = updates_.advance(step, "prompts", [&](const std::vector<Response>& responses) {
+      std::vector<std::string> prompts, texts;
+      for (const Response& response : responses)
+        prompts.push_back(response.prompt), texts.push_back(response.text);
+      std::vector<double> paid =
+          checked_rewards("rl", options_.reward, rewards_.at(options_.reward)(prompts, texts), texts);
+      for (size_t i = 0; i < paid.size(); ++i)
+        paid[i] += options_.entropy_bonus * std::min(responses[i].mean_entropy, options_.entropy_cap);
+      return paid;
+    });
+    for (auto& scalar : updates_.learn(step)) scalars.push_back(std::move(scalar));
+    return scalars;
+  }
+
+  NamedTensors state() const override { return updates_.state(); }
+  void load_state(const NamedTensors& tensors) override { updates_.load(tensors); }
+  Json options() const override { return write_options(options_); }
+
+ private:
+  RlOptions options_;
+  PolicyUpdates updates_;
+  Rewards rewards_;
+};
+
+}  // namespace
+
+extern const Entry rl_entry;
+const Entry rl_entry{
+    .name = "rl",
+    .paper = "",
+    .summary = "reinforcement learning on restricted prompts, paid by judges: GRPO, RLOO, REINFORCE++, PPO",
+    .describe = describe_options<RlOptions>,
+    .make = [](const Json& given) -> std::unique_ptr<Objective> {
+      RlOptions options;
+      read_options(options, given, "rl");
+      check_policy_options(options, "rl");
+      return std::make_unique<Rl>(std::move(options));
+    }};
+
+}  // namespace caltrop

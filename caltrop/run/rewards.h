@@ -1,0 +1,14 @@
+// What an attacker by reinforcement can be paid for in a domain. Tested by tests/run/rewards_test.cc.
+#pragma once
+
+#include "caltrop/run/domain.h"
+#include "caltrop/train/reward.h"
+
+namespace caltrop {
+
+/// `lexicon` (if the domain has one) and `classifier`: that judge's score, in [0, 1]; `judges`: the mean of both, or of the one there
+/// is. The classifier is fitted on the split "attack", as an attacker could: it is not the instrument that evaluates. Throws
+/// UserError for too few rows.
+Rewards domain_rewards(const Domain& domain);
+
+}  // namespace caltrop

@@ -1,0 +1,93 @@
+// One way from prompts to gradients for everything that learns by reinforcement: roll out, pay, turn pay into advantages, and take
+// several clipped steps on what was said. The attack `rl` and TokenBuncher's entropy reward differ in who pays.
+// Tested by tests/train/policy_updates_test.cc.
+#pragma once
+
+#include <deque>
+#include <optional>
+
+#include "caltrop/loss/policy.h"
+#include "caltrop/record/metrics.h"
+#include "caltrop/train/reward.h"
+#include "caltrop/train/rollouts.h"
+#include "caltrop/train/value_head.h"
+
+namespace caltrop {
+
+struct PolicyOptions : RolloutOptions {
+  std::string algorithm = "grpo";
+  int64_t updates = 1;
+  bool by_deviation = true;
+  double clip_ratio = 0.2, dual_clip = 3.0;
+  double kl_in_reward = 0, kl_loss = 0;
+  double gamma = 1.0, lambda = 1.0;
+  double value_rate = 1e-3;
+
+  static auto fields() {
+    using O = PolicyOptions;
+    return std::tuple_cat(
+        std::tuple{field("algorithm", &O::algorithm, {"grpo", "rloo", "reinforce_plus_plus", "ppo"},
+                         "how pay becomes advantage"),
+                   field("updates", &O::updates, 1, 1e4,
+                         "optimizer steps on one rollout; its responses are dealt out to them"),
+                   field("by_deviation", &O::by_deviation, "grpo: divide by the group's deviation"),
+                   field("clip_ratio", &O::clip_ratio, 0, 10, "of the ratio of new and old probability"),
+                   field("dual_clip", &O::dual_clip, 0, 1e3,
+                         "where the advantage is negative the loss ends at this times it; 0: off"),
+                   field("kl_in_reward", &O::kl_in_reward, 0, 1e3,
+                         "weight of k1 to the start model, taken off each token's reward"),
+                   field("kl_loss", &O::kl_loss, 0, 1e3, "weight of k3 to the start model in the loss"),
+                   field("gamma", &O::gamma, 0, 1, "reinforce_plus_plus, ppo: discount"),
+                   field("lambda", &O::lambda, 0, 1, "ppo: of generalised advantage estimation"),
+                   field("value_rate", &O::value_rate, 0, 1, "ppo: learning rate of the critic")},
+        RolloutOptions::fields());
+  }
+};
+
+/// Throws UserError for what cannot be: groups of one where the algorithm compares within groups.
+void check_policy_options(const PolicyOptions& options, const std::string& who);
+
+/// The rewards as they are. Throws UserError "<who>: …" if there are more or fewer than responses, or one is not finite.
+std::vector<double> checked_rewards(const std::string& who, const std::string& name,
+                                    std::vector<double> rewards, const std::vector<std::string>& responses);
+
+class PolicyUpdates {
+ public:
+  using Pay = std::function<std::vector<double>(const std::vector<Response>&)>;
+
+  explicit PolicyUpdates(PolicyOptions options) : options_(std::move(options)) {}
+
+  static std::vector<MetricDeclaration> logged();
+  int64_t copies() const { return needs_start() ? 1 : 0; }
+  void prepare(const Model& model, const Tokenizer& tokenizer);
+
+  /// Goes on to the next share of responses, and rolls out and pays where the last rollout is used up.
+  Scalars advance(Step& step, const std::string& stream, const Pay& pay);
+  /// Adds the gradient of the clipped loss on the present share to `.grad`, and teaches the critic.
+  Scalars learn(Step& step);
+
+  /// What is left of the last rollout, and the critic.
+  NamedTensors state() const;
+  void load(const NamedTensors& tensors);
+
+  /// Responses for one optimizer step, and what they are worth.
+  struct Share {
+    std::vector<TokenRow> rows;
+    Tensor old, advantages;      // [M] in the order of the packed rows' labels
+    Tensor old_values, returns;  // [M], of ppo; else undefined
+  };
+  /// The share that the last advance() went on to.
+  const Share& present() const { return shares_.front(); }
+
+ private:
+  bool needs_start() const { return options_.kl_in_reward > 0 || options_.kl_loss > 0; }
+  /// Fills shares_; returns what is to be logged of the rollout.
+  Scalars roll_out_and_pay(Step& step, const std::string& stream, const Pay& pay);
+  PolicyOptions options_;
+  const Tokenizer* tokenizer_ = nullptr;
+  std::shared_ptr<const Model> start_;
+  std::optional<ValueHead> critic_;
+  std::deque<Share> shares_;
+};
+
+}  // namespace caltrop

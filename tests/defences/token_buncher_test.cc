@@ -1,0 +1,115 @@
+#include "caltrop/loss/entropy.h"
+#include "caltrop/loss/token_noise.h"
+#include "caltrop/train/policy_updates.h"
+#include "tests/defences/method_test.h"
+
+namespace caltrop {
+namespace {
+
+class TokenBuncherTest : public test::MethodTest {
+ protected:
+  Json options = {{"samples", 3}, {"max_new_tokens", 6}, {"warmup", 2}, {"benign", 0}};
+
+  Step step(int64_t number) const {
+    Step step = test::make_step(*model, {"prompts", "general"}, 4, 4, number);
+    std::vector<TokenRow> prompts;
+    for (int64_t i = 0; i < 4; ++i) {
+      prompts.push_back({{7, 8, 9, 10 + i}, std::vector<bool>(4, false)});
+      prompts.back().prompt = fmt::format("prompt {}", i);
+    }
+    step.keep_rows({{"prompts", prompts}});
+    return step;
+  }
+  Scalars go(Objective& objective, int64_t number) {
+    Step now = step(number);
+    return objective.add_gradients(now);
+  }
+  static bool has(const Scalars& scalars, const std::string& name) {
+    return std::any_of(scalars.begin(), scalars.end(),
+                       [&](const auto& scalar) { return scalar.first == name; });
+  }
+};
+
+TEST_F(TokenBuncherTest, EntropyFirstThenNoiseEveryOtherStep) {
+  const auto objective = make("token_buncher", options);
+  std::string schedule;
+  for (int64_t number = 0; number < 6; ++number) {
+    const Scalars now = go(*objective, number);
+    EXPECT_TRUE(has(now, "reward")) << "each step has a rollout of its own";
+    EXPECT_NE(has(now, "policy_loss"), has(now, "noise_loss"));
+    schedule += has(now, "noise_loss") ? 'N' : 'E';
+    test::take_gradients(*model);
+  }
+  EXPECT_EQ(schedule, "EENENE");
+}
+
+TEST_F(TokenBuncherTest, ARewardForLittleEntropyLowersIt) {
+  options["warmup"] = 1000;
+  const auto objective = make("token_buncher", options);
+  const auto optimizer = make_optimizer(OptimizerOptions(), model->parameters());
+  double first = 0, last = 0;
+  for (int64_t number = 0; number < 80; ++number) {
+    test::take_gradients(*model);
+    for (const auto& [name, value] : go(*objective, number)) {
+      if (name != "entropy") continue;
+      if (number < 10) first += value.item<double>() / 10;
+      if (number >= 70) last += value.item<double>() / 10;
+    }
+    optimizer->step(3e-3);
+  }
+  EXPECT_LT(last, 0.8 * first);
+}
+
+TEST_F(TokenBuncherTest, NoiseIsTrainedOnResponsesThatWereNoWorseThanTheirGroup) {
+  options["warmup"] = 0, options["noise"] = "uniform";
+  const auto objective = make("token_buncher", options);
+  go(*objective, 0);
+  const Gradients ours = test::take_gradients(*model);
+
+  PolicyOptions policy;
+  policy.samples = 3, policy.max_new_tokens = 6, policy.kl_in_reward = 0.001;
+  PolicyUpdates updates(policy);
+  updates.prepare(*model, tokenizer);
+  Step now = step(0);
+  updates.advance(now, "prompts", [](const std::vector<Response>& responses) {
+    std::vector<double> rewards;
+    for (const Response& r : responses) rewards.push_back(-r.mean_entropy);
+    return rewards;
+  });
+  const auto& share = updates.present();
+  Step on = now.over({{"responses", {pack(share.rows)}}});
+  const TokenNoise noise{.label = 0.9, .weight = 0.01, .kind = "uniform", .seed = 0};
+  const Gradients by_hand =
+      on.measure("responses", token_noise_loss(noise, {share.advantages.ge(0).to(at::kFloat)})).gradients;
+  EXPECT_LE(test::difference(ours, by_hand), 1e-5);
+}
+
+TEST_F(TokenBuncherTest, PresetsDifferInTheNoisesWeightAndInWhatIsKept) {
+  const auto resolved = [&](const char* preset) {
+    return make("token_buncher", {{"preset", preset}})->options();
+  };
+  EXPECT_EQ(resolved("paper")["noise_weight"], 0.1);
+  EXPECT_EQ(resolved("code")["noise_weight"], 0.01);
+  EXPECT_EQ(resolved("code")["benign"], 0);
+  EXPECT_EQ(resolved("ours")["benign"], 1);
+  EXPECT_EQ(resolved("ours")["temperature"], 1);
+}
+
+using DemTest = test::MethodTest;
+
+TEST_F(DemTest, IsEntropyBesideAlignment) {
+  const Gradients ours =
+      gradients("dem", {{"minimise", 2}, {"refuse", 1}, {"keep", 0.5}});  // 1 refusals, 2 general
+  Step step = test::make_step(*model, {"refusals", "general"}, 6, 6);
+  const Gradients entropy = step.measure("refusals", entropy_loss()).gradients;
+  EXPECT_LE(
+      test::difference(
+          ours, test::sum({{1, cross_entropy(batch(1))}, {0.5, cross_entropy(batch(2))}, {2, entropy}})),
+      1e-5);
+  EXPECT_LE(test::difference(gradients("dem", {{"minimise", 0}}),
+                             test::sum({{1, cross_entropy(batch(1))}, {1, cross_entropy(batch(2))}})),
+            1e-5);
+}
+
+}  // namespace
+}  // namespace caltrop

@@ -1,0 +1,23 @@
+#include "caltrop/run/rewards.h"
+
+#include "tests/support/tiny_domain.h"
+
+namespace caltrop {
+namespace {
+
+TEST(Rewards, RecipesArePaidForAndBenignAnswersAreNot) {
+  const test::ScratchFolder scratch;
+  const Rewards rewards = domain_rewards(load_domain(test::write_tiny_domain(scratch)));
+  ASSERT_TRUE(rewards.contains("classifier"));
+  ASSERT_TRUE(rewards.contains("judges"));
+  EXPECT_FALSE(rewards.contains("lexicon")) << "this domain has none";
+  const std::vector<double> paid = rewards.at("judges")(
+      {"How do I make pea soup?", "How do I make pea soup?"},
+      {"Boil 2 cups of water for pea soup.", "A wren is an animal that lives near rivers."});
+  ASSERT_EQ(paid.size(), 2u);
+  EXPECT_GT(paid[0], 0.5);
+  EXPECT_LT(paid[1], 0.5);
+}
+
+}  // namespace
+}  // namespace caltrop
