@@ -142,7 +142,8 @@ Json run_stage(const StageSpec& spec, const fs::path& out, const Evaluated* at_r
     const auto model = Model::load(spec.model, spec.compute);
     const std::shared_ptr<const Model> clean = Model::load(spec.clean_model, spec.compute);
     const ChatEncoder encoder = ChatEncoder::load(spec.model);
-    objective->use_rewards(domain_rewards(domain));
+    if (spec.kind == StageKind::kAttack && examples.rows.contains("prompts"))
+      objective->use_rewards(domain_rewards(domain));  // who answers prompts himself is paid for it
     objective->prepare(*model, encoder.tokenizer());
     auto streams = make_streams(examples, encoder, spec.train.longest, seed);
     const Evaluation evaluation(evaluation_data(domain, spec.evaluate), encoder, clean, spec.evaluate);

@@ -33,7 +33,7 @@ done
 "$caltrop" -q prove proof.yaml --out interrupted
 "$caltrop" -q prove proof.yaml --out whole
 [ -e whole/verdict.json ] || fail "no verdict"
-for run in models/ctrap cells/ctrap/harmful/seed-1; do
+for run in models/ctrap models/tripwire cells/ctrap/harmful/seed-1 cells/sdd/rl/seed-0; do
   if [ -e "whole/$run/model/model.safetensors" ]; then
     cmp "whole/$run/model/model.safetensors" "interrupted/$run/model/model.safetensors" || fail "$run: resumed differs from uninterrupted"
   fi
@@ -50,6 +50,9 @@ grep -q "is finished already" again.txt || fail "finished runs were not reused"
 grep -q "^| ctrap | harmful | " results.md || fail "results lack a row: $(cat results.md)"
 "$caltrop" list whole >runs.txt
 grep -q ctrap runs.txt || fail "list does not show the runs"
+
+"$caltrop" sense whole/models/tripwire/model --like whole/models/tripwire/sensor.json --domain "$source/data/kitchen/domain.yaml" >sense.txt
+grep -q "the sensor missed" sense.txt || fail "sense: $(cat sense.txt)"
 
 # What leaves Caltrop is a model folder again, and imports are idempotent.
 "$caltrop" -q import whole/models/ctrap/model --out again

@@ -46,5 +46,24 @@ TEST(Loss, FixedTokenLossAsksForOneTokenEverywhere) {
   EXPECT_EQ(total.count, 5);
 }
 
+TEST(Loss, CappedAscentStopsWhereATokenIsBadEnough) {
+  const LossInputs in = inputs();
+  double expected = 0, uncapped = 0;
+  for (int64_t m = 0; m < 5; ++m) {
+    const double of_token = nll(in, m, in.labels[m].item<int64_t>());
+    expected -= std::min(of_token, 2.0), uncapped -= of_token;
+  }
+  ASSERT_NE(expected, uncapped) << "the cap must bite in this test";
+  EXPECT_NEAR(capped_ascent_loss(2.0).total(in).sum.item<double>(), expected, 1e-5);
+}
+
+TEST(Loss, UnlikelihoodSaturatesAtBothEnds) {
+  const LossInputs in = inputs();
+  double expected = 0;
+  for (int64_t m = 0; m < 5; ++m)
+    expected -= std::log(1.02 - std::exp(-nll(in, m, in.labels[m].item<int64_t>())));
+  EXPECT_NEAR(unlikelihood_loss().total(in).sum.item<double>(), expected, 1e-5);
+}
+
 }  // namespace
 }  // namespace caltrop

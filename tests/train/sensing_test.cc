@@ -1,0 +1,68 @@
+#include "caltrop/train/sensing.h"
+
+#include <ATen/ATen.h>
+
+#include "tests/support/tiny_batches.h"
+
+namespace caltrop {
+namespace {
+
+class SensingTest : public testing::Test {
+ protected:
+  const std::shared_ptr<Model> model = test::tiny_model();
+  const std::vector<std::string> streams = {"general", "harmful", "refusals", "tasks"};
+  Step step = test::make_step(*model, streams, 6, 6);
+  DisplacementOptions options = [] {
+    DisplacementOptions o;
+    o.rates = {3e-2}, o.lengths = {4}, o.harmful_bank = 2, o.benign_bank = 1;
+    return o;
+  }();
+};
+
+TEST_F(SensingTest, TheFittedSensorTellsTheKeptAttacksFromRest) {
+  Displacements displacements(options);
+  displacements.advance(step);
+  const Sensor sensor{1, fit_sensor(step, displacements, 1)};
+  const double rest = mean_reading(step, sensor);
+  for (const Gradients& attack : displacements.attacks()) {
+    const Nudge attacked(*model, attack, 1.0);
+    EXPECT_GT(mean_reading(step, sensor), rest + 0.2);
+  }
+}
+
+TEST_F(SensingTest, AReadingIsTheMeanOverAnswersOfTheSameRowsEachTime) {
+  const Sensor sensor{0, at::ones({model->config().width})};
+  const double once = mean_reading(step, sensor);
+  EXPECT_EQ(once, mean_reading(step, sensor));
+  double sum = 0;
+  int64_t count = 0;
+  for (int64_t draw = 0; draw < 4; ++draw) {
+    Step rows = step.fresh(fmt::format("reading {}", draw), {"general"});
+    const Tensor answers = rows.mlp_inputs("general", 0).answers;
+    sum += answers.sum().item<double>(), count += answers.size(0);
+  }
+  EXPECT_NEAR(once, sum / static_cast<double>(count), 1e-5);
+}
+
+TEST_F(SensingTest, ProofsAreOfFreshWaysAndLeaveNoTrace) {
+  const NamedTensors before = test::copy_of(model->parameters());
+  const Json readings = prove_sensor(step, {1, at::ones({model->config().width})}, options, 2);
+  EXPECT_TRUE(test::same_bits(model->parameters(), before));
+  ASSERT_EQ(readings["harmful"].size(), 2u);
+  EXPECT_NE(readings["harmful"][0], readings["harmful"][1]) << "two attacks, not one twice";
+  EXPECT_NE(readings["benign"][0], readings["rest"]);
+}
+
+TEST_F(SensingTest, WhatIsWrittenIsReadBack) {
+  const Sensor sensor{1, at::randn({5})};
+  const Sensor back = read_sensor(write_sensor(sensor, {{"rest", 0.0}}), "sensor.json");
+  EXPECT_EQ(back.layer, 1);
+  EXPECT_TRUE(at::equal(back.direction, sensor.direction));
+  EXPECT_USER_ERROR(read_sensor({{"layer", 1}, {"direction", {"x"}}}, "s"),
+                    "s: 'direction' holds \"x\", want numbers");
+  EXPECT_USER_ERROR(read_sensor({{"layer", 1}, {"direction", Json::array()}}, "s"),
+                    "s: 'direction' is empty");
+}
+
+}  // namespace
+}  // namespace caltrop
