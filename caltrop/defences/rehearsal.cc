@@ -1,4 +1,4 @@
-// Rehearsal: a trap where real attacks lead. Caltrop's own; docs/tripwire.md has its measurements.
+// Rehearsal: a trap where real attacks lead. Caltrop's own.
 //
 // Published traps look one gradient ahead, and an optimizer walks out of that neighbourhood in a few steps. Here the attack and its
 // benign twin are really trained for a while every few steps, from the weights as they are (train/displacement.h), and the model is
