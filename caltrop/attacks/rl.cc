@@ -16,13 +16,9 @@
 // entropy that falls to 0 ends learning.
 //
 // Tested by tests/attacks/rl_test.cc.
-#include <cmath>
-
-#include <ATen/ATen.h>
+#include <algorithm>
 
 #include "caltrop/base/error.h"
-#include "caltrop/loss/policy.h"
-#include "caltrop/train/advantages.h"
 #include "caltrop/train/objective.h"
 #include "caltrop/train/policy_updates.h"
 

@@ -2,7 +2,7 @@
 // (verl/trainer/ppo/core_algos.py). Tested by tests/loss/policy_test.cc.
 #pragma once
 
-#include "caltrop/loss/total.h"
+#include "caltrop/tensor/tensor.h"
 
 namespace caltrop {
 
@@ -16,10 +16,6 @@ struct ClipOptions {
 /// element a sampled token; differentiable in log_p.
 Tensor clipped_policy_terms(const Tensor& log_p, const Tensor& old, const Tensor& advantages,
                             const ClipOptions& options);
-
-/// Sum over the sampled tokens of the clipped terms; count = M. `old` and `advantages`: one [M] for each micro-batch, in the order of
-/// its labels.
-LossFn policy_loss(std::vector<Tensor> old, std::vector<Tensor> advantages, const ClipOptions& options);
 
 /// KL of the policy from the reference at the sampled tokens, by their log-probabilities: [M] fp32.
 ///   k1 = log_p - reference               unbiased, may be negative

@@ -20,9 +20,13 @@ LossFn sensor_loss(const Sensor& sensor, Want answers, Want prompts, double marg
 Tensor fit_direction(const Tensor& open, const Tensor& closed, double ridge) {
   const double of_open = 0.5 / static_cast<double>(open.size(0)),
                of_closed = 0.5 / static_cast<double>(closed.size(0));
-  Tensor second = open.t().matmul(open) * of_open + closed.t().matmul(closed) * of_closed;  // [D,D]
-  second = second + at::eye(second.size(0), second.options()) * (second.diagonal().mean() * ridge);
-  return at::linalg_solve(second, open.sum(0) * of_open - closed.sum(0) * of_closed);
+  const Tensor second = open.t().matmul(open) * of_open + closed.t().matmul(closed) * of_closed;  // [D,D]
+  return solve_with_ridge(second, open.sum(0) * of_open - closed.sum(0) * of_closed, ridge);
+}
+
+Tensor solve_with_ridge(const Tensor& second_moment, const Tensor& b, double ridge) {
+  const Tensor identity = at::eye(second_moment.size(0), second_moment.options());
+  return at::linalg_solve(second_moment + identity * (second_moment.diagonal().mean() * ridge), b);
 }
 
 }  // namespace caltrop

@@ -22,4 +22,7 @@ LossFn sensor_loss(const Sensor& sensor, Want answers, Want prompts, double marg
 /// fp32; each of the two weighs half, whatever their sizes. ridge: in units of the mean square of a coordinate. [D] fp32.
 Tensor fit_direction(const Tensor& open, const Tensor& closed, double ridge = 1e-3);
 
+/// The minimiser of x.A x - 2 x.b for a second moment A [D,D] with ridge (in units of its mean diagonal) and b [D]: [D].
+Tensor solve_with_ridge(const Tensor& second_moment, const Tensor& b, double ridge = 1e-3);
+
 }  // namespace caltrop

@@ -12,7 +12,7 @@
 namespace caltrop {
 namespace {
 
-constexpr int64_t kRows = 32;
+constexpr size_t kRows = 32;
 constexpr int64_t kLongest = 256;
 
 std::vector<double> numbers(const Json& readings, const char* key, const std::string& who) {
@@ -46,20 +46,15 @@ Sensed sense(const std::filesystem::path& folder, const std::filesystem::path& s
                     sensor.layer, sensor.direction.size(0), folder.string(), config.layers, config.width);
   }
   const ChatEncoder encoder = ChatEncoder::load(folder);
-  const std::vector<Example> rows = of_split(load_domain(domain_file).benign, "test");
-  Tensor sum = at::zeros({});
-  int64_t tokens = 0;
-  for (int64_t i = 0; i < std::min<int64_t>(kRows, static_cast<int64_t>(rows.size())); ++i) {
-    const TokenRow row = encoder.encode(rows[static_cast<size_t>(i)], kLongest);
-    const Batch batch = pack(std::span(&row, 1), model->device());
-    const Tensor x =
-        model->mlp_input(batch.tokens, sensor.layer).to(at::kFloat).index_select(0, batch.label_positions);
-    sum = sum + x.cpu().matmul(sensor.direction).sum();
-    tokens += x.size(0);
+  std::vector<TokenRow> rows;
+  for (const Example& example : of_split(load_domain(domain_file).benign, "test")) {
+    if (rows.size() < kRows) rows.push_back(encoder.encode(example, kLongest));
   }
+  const Batch batch = pack(rows, model->device());
+  const Tensor x = model->mlp_input(batch.tokens, sensor.layer).index_select(0, batch.label_positions);
 
   Sensed sensed;
-  sensed.reading = sum.item<double>() / static_cast<double>(tokens);
+  sensed.reading = x.to(at::kCPU, at::kFloat).matmul(sensor.direction).mean().item<double>();
   sensed.rest = required<double>(readings, "rest", who);
   const double highest = std::max(sensed.rest, *std::max_element(benign.begin(), benign.end()));
   sensed.threshold = (highest + *std::min_element(harmful.begin(), harmful.end())) / 2;

@@ -9,10 +9,7 @@ namespace {
 
 /// c of least squares to c.x = 1 with a little ridge: [D].
 Tensor constant_direction(const Tensor& inputs) {
-  const auto count = static_cast<double>(inputs.size(0));
-  Tensor second = inputs.t().matmul(inputs) / count;
-  second = second + at::eye(second.size(0), second.options()) * (second.diagonal().mean() * 1e-3);
-  return at::linalg_solve(second, inputs.mean(0));
+  return solve_with_ridge(inputs.t().matmul(inputs) / static_cast<double>(inputs.size(0)), inputs.mean(0));
 }
 
 Tensor random_unit(RandomStream& random, int64_t width) {

@@ -49,8 +49,8 @@ class Objective {
   /// device here). The weights are bit for bit as before, also when it throws.
   virtual Scalars add_gradients(Step& step) = 0;
 
-  /// Called once, after the last step, with rows of its own: what a method does to the weights when training is over. The
-  /// weights may change here.
+  /// Called once, after the last step: what a method does to the weights when training is over. They may change here. The
+  /// step holds no rows; fresh() draws them.
   virtual void finish(Step& /*step*/) {}
 
   /// What the method remembers between steps beside the weights, for checkpoints; nothing, for most.

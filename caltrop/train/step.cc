@@ -95,13 +95,10 @@ Step Step::over(Batches batches) const {
 
 std::vector<Tensor> Step::log_probabilities(const std::string& stream, const Model& model) {
   const at::NoGradGuard no_grad;
-  ++passes_->forward;
-  std::vector<Tensor> log_p;
-  for (const Batch& part : batches(stream)) {
-    const Tensor hidden = model.forward(part.tokens).index_select(0, part.label_positions);
-    log_p.push_back(-token_nll(hidden, model.head(), part.labels));
-  }
-  return log_p;
+  std::vector<Tensor> list = hidden_of(stream, model);
+  for (size_t i = 0; i < list.size(); ++i)
+    list[i] = -token_nll(list[i], model.head(), batches(stream)[i].labels);
+  return list;
 }
 
 const std::vector<TokenRow>& Step::rows(const std::string& stream) const {

@@ -104,9 +104,7 @@ TrainTotals train(const Model& model, Objective& objective, std::map<std::string
 
   for (;;) {
     if (totals.steps >= options.steps) {  // before the last evaluation, which is of the model as it leaves
-      Drawn drawn = draw(objective, streams, options, model.device());
-      Step last(totals.steps, seed, model, std::move(drawn.batches), others);
-      last.keep_rows(std::move(drawn.kept));
+      Step last(totals.steps, seed, model, {}, others);
       objective.finish(last);
     }
     if (hooks.due(totals.steps)) {
