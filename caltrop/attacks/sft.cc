@@ -1,4 +1,5 @@
-// sft: supervised fine-tuning of all parameters, the attack of every paper, and its own control.
+// sft: supervised fine-tuning of all parameters or of LoRA factors (train.lora_rank), the attack of every paper, and its own
+// control.
 //
 //   minimise  L(theta; D)       L = mean of -log p(token) over the tokens of the answers
 //
@@ -49,15 +50,14 @@ class Sft final : public Objective {
 }  // namespace
 
 extern const Entry sft_entry;
-const Entry sft_entry{
-    .name = "sft",
-    .paper = "",
-    .summary = "supervised fine-tuning of all parameters on restricted, benign or mixed rows",
-    .describe = describe_options<SftOptions>,
-    .make = [](const Json& given) -> std::unique_ptr<Objective> {
-      SftOptions options;
-      read_options(options, given, "sft");
-      return std::make_unique<Sft>(options);
-    }};
+const Entry sft_entry{.name = "sft",
+                      .paper = "",
+                      .summary = "supervised fine-tuning on restricted, benign or mixed rows",
+                      .describe = describe_options<SftOptions>,
+                      .make = [](const Json& given) -> std::unique_ptr<Objective> {
+                        SftOptions options;
+                        read_options(options, given, "sft");
+                        return std::make_unique<Sft>(options);
+                      }};
 
 }  // namespace caltrop

@@ -43,13 +43,13 @@ void copy_into(const NamedTensors& targets, const fs::path& path) {
 
 }  // namespace
 
-void save_checkpoint(const fs::path& state, const Model& model, const Optimizer& optimizer,
+void save_checkpoint(const fs::path& state, const TrainableWeights& weights, const Optimizer& optimizer,
                      const Objective& objective, const TrainTotals& totals) {
   fs::create_directories(state);
   const fs::path unfinished = state / "unfinished";
   fs::remove_all(unfinished);
   fs::create_directory(unfinished);
-  write_safetensors(unfinished / "weights.safetensors", model.parameters());
+  write_safetensors(unfinished / "weights.safetensors", weights.tensors());
   write_safetensors(unfinished / "optimizer.safetensors", optimizer.state());
   const NamedTensors remembered = objective.state();
   if (!remembered.empty()) write_safetensors(unfinished / "objective.safetensors", remembered);
@@ -65,14 +65,15 @@ void save_checkpoint(const fs::path& state, const Model& model, const Optimizer&
   for (const fs::path& folder : older) fs::remove_all(folder);
 }
 
-TrainTotals load_checkpoint(const fs::path& state, const Model& model, Optimizer& optimizer,
+TrainTotals load_checkpoint(const fs::path& state, TrainableWeights& weights, Optimizer& optimizer,
                             Objective& objective) {
   const std::vector<fs::path> found = checkpoints(state);
   if (found.empty()) return {};
   const fs::path& newest = found.back();
   const std::string where = (newest / "state.json").string();
   const Json json = read_json(newest / "state.json");
-  copy_into(model.parameters(), newest / "weights.safetensors");
+  copy_into(weights.tensors(), newest / "weights.safetensors");
+  weights.apply();
   copy_into(optimizer.state(), newest / "optimizer.safetensors");
   optimizer.steps = required<int64_t>(json, "optimizer_steps", where);
   if (fs::exists(newest / "objective.safetensors")) {

@@ -13,12 +13,12 @@
 
 namespace caltrop {
 
-void save_checkpoint(const std::filesystem::path& state, const Model& model, const Optimizer& optimizer,
-                     const Objective& objective, const TrainTotals& totals);
+void save_checkpoint(const std::filesystem::path& state, const TrainableWeights& weights,
+                     const Optimizer& optimizer, const Objective& objective, const TrainTotals& totals);
 
-/// Loads the newest checkpoint into model, optimizer and objective and returns its totals; zeros if there is none.
+/// Loads the newest checkpoint into weights, optimizer and objective and returns its totals; zeros if there is none.
 /// Throws UserError if it does not fit the model.
-TrainTotals load_checkpoint(const std::filesystem::path& state, const Model& model, Optimizer& optimizer,
-                            Objective& objective);
+TrainTotals load_checkpoint(const std::filesystem::path& state, TrainableWeights& weights,
+                            Optimizer& optimizer, Objective& objective);
 
 }  // namespace caltrop

@@ -4,18 +4,21 @@
 
 namespace caltrop {
 
-Rehearsal::Rehearsal(const Model& model, const OptimizerOptions& optimizer)
-    : model_(model), saved_(model), optimizer_(make_optimizer(optimizer, model.parameters())) {}
+Rehearsal::Rehearsal(const Model& model, const OptimizerOptions& optimizer, const LoraOptions& lora,
+                     RandomStream random)
+    : model_(model),
+      saved_(model),
+      weights_(model, lora, random),
+      optimizer_(make_optimizer(optimizer, weights_.tensors())) {}
 
 Tensor Rehearsal::train(Step& rows, const std::string& stream, const LossFn& loss, double learning_rate,
                         double clip) {
   const Measured measured = rows.measure(stream, loss);
-  clip_to_norm(measured.gradients, clip);
-  follow(measured.gradients, learning_rate);
+  follow(measured.gradients, learning_rate, clip);
   return measured.loss;
 }
 
-void Rehearsal::follow(const Gradients& gradients, double learning_rate) {
+void Rehearsal::follow(const Gradients& gradients, double learning_rate, double clip) {
   // The optimizer reads `.grad`, which holds what the outer step has gathered: it is set aside meanwhile.
   Gradients outer;
   for (size_t i = 0; i < gradients.size(); ++i) {
@@ -23,7 +26,14 @@ void Rehearsal::follow(const Gradients& gradients, double learning_rate) {
     outer.push_back(parameter.grad());
     parameter.mutable_grad() = gradients[i];
   }
+  weights_.take_gradients();
+  Gradients trained;
+  for (const auto& [name, tensor] : weights_.tensors()) {
+    if (tensor.grad().defined()) trained.push_back(tensor.grad());
+  }
+  clip_to_norm(trained, clip);
   optimizer_->step(learning_rate);
+  weights_.apply();
   for (size_t i = 0; i < outer.size(); ++i) {
     const Tensor parameter = model_.parameters()[i].second;
     parameter.mutable_grad() = outer[i];

@@ -3,6 +3,7 @@
 // parameters belongs to the outer step throughout. Tested by tests/train/rehearsal_test.cc.
 #pragma once
 
+#include "caltrop/train/lora.h"
 #include "caltrop/train/optimizer.h"
 #include "caltrop/train/step.h"
 
@@ -10,15 +11,17 @@ namespace caltrop {
 
 class Rehearsal {
  public:
-  Rehearsal(const Model& model, const OptimizerOptions& optimizer);
+  /// `random` draws the factors where `lora` has a rank.
+  Rehearsal(const Model& model, const OptimizerOptions& optimizer, const LoraOptions& lora = {},
+            RandomStream random = RandomStream(0, "LoRA"));
 
   /// One optimizer step on the gradient of `loss` over `rows`' batch of `stream`, clipped to `clip` (0: not at all). Returns
   /// the loss before it.
   Tensor train(Step& rows, const std::string& stream, const LossFn& loss, double learning_rate,
                double clip = 0);
 
-  /// One optimizer step on these gradients.
-  void follow(const Gradients& gradients, double learning_rate);
+  /// One optimizer step on these gradients, which are scaled in place where they are longer than `clip`.
+  void follow(const Gradients& gradients, double learning_rate, double clip = 0);
 
   /// How far the weights have come: theta_k - theta.
   Gradients displacement() const;
@@ -26,6 +29,7 @@ class Rehearsal {
  private:
   const Model& model_;
   SavedWeights saved_;
+  TrainableWeights weights_;
   std::unique_ptr<Optimizer> optimizer_;
 };
 

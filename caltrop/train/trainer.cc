@@ -56,15 +56,15 @@ void clear_gradients(const Model& model) {
 }
 
 /// Clips `.grad` to `limit` (0: not at all) and returns the norm before. Throws if it is not finite.
-double clip_gradients(const Model& model, double limit, int64_t step) {
+double clip_gradients(const NamedTensors& trained, double limit, int64_t step) {
   Gradients gradients;
-  for (const auto& [name, parameter] : model.parameters()) {
+  for (const auto& [name, parameter] : trained) {
     if (parameter.grad().defined()) gradients.push_back(parameter.grad());
   }
   CALTROP_ASSERT(!gradients.empty(), "the objective added no gradient at step {}", step);
   const double norm = clip_to_norm(gradients, limit);
   if (!std::isfinite(norm)) {
-    for (const auto& [name, parameter] : model.parameters()) {
+    for (const auto& [name, parameter] : trained) {
       if (parameter.grad().defined() && !at::isfinite(parameter.grad()).all().item<bool>()) {
         throw UserError(
             "train: at step {} the gradient of {} is not finite; the weights are as they were before this "
@@ -92,8 +92,9 @@ std::vector<MetricDeclaration> training_numbers() {
 TrainTotals train(const Model& model, Objective& objective, std::map<std::string, Stream> streams,
                   const TrainOptions& options, uint64_t seed, const std::filesystem::path& state,
                   const TrainHooks& hooks) {
-  const std::unique_ptr<Optimizer> optimizer = make_optimizer(options, model.parameters());
-  TrainTotals totals = load_checkpoint(state, model, *optimizer, objective);
+  TrainableWeights weights(model, options, RandomStream(seed, "LoRA"));
+  const std::unique_ptr<Optimizer> optimizer = make_optimizer(options, weights.tensors());
+  TrainTotals totals = load_checkpoint(state, weights, *optimizer, objective);
   for (const std::string& name : objective.streams()) streams.at(name).seek(totals.steps * options.batch);
   if (totals.steps > 0) say("{}: resumed after step {}", hooks.title, totals.steps);
 
@@ -120,9 +121,11 @@ TrainTotals train(const Model& model, Objective& objective, std::map<std::string
     Step step(totals.steps, seed, model, std::move(drawn.batches), others);
     step.keep_rows(std::move(drawn.kept));
     const Scalars scalars = objective.add_gradients(step);
-    const double norm = clip_gradients(model, options.clip, totals.steps);
+    weights.take_gradients();
+    const double norm = clip_gradients(weights.tensors(), options.clip, totals.steps);
     const double rate = learning_rate(options, totals.steps, options.steps);
     optimizer->step(rate);
+    weights.apply();
     const double seconds = seconds_since(start);
     // ---- everything below is diagnostics ----
 
@@ -150,7 +153,7 @@ TrainTotals train(const Model& model, Objective& objective, std::map<std::string
       hooks.log(totals.steps, numbers);
     }
     if (options.save_every > 0 && totals.steps % options.save_every == 0 && totals.steps < options.steps) {
-      save_checkpoint(state, model, *optimizer, objective, totals);
+      save_checkpoint(state, weights, *optimizer, objective, totals);
     }
   }
   clear_progress();

@@ -7,13 +7,14 @@
 #include <string>
 
 #include "caltrop/data/stream.h"
+#include "caltrop/train/lora.h"
 #include "caltrop/train/objective.h"
 #include "caltrop/train/optimizer.h"
 #include "caltrop/train/schedule.h"
 
 namespace caltrop {
 
-struct TrainOptions : ScheduleOptions, OptimizerOptions {
+struct TrainOptions : ScheduleOptions, OptimizerOptions, LoraOptions {
   int64_t steps = 40;
   int64_t batch = 8;
   int64_t micro_batch = 0;
@@ -35,7 +36,7 @@ struct TrainOptions : ScheduleOptions, OptimizerOptions {
             field("log_every", &O::log_every, 1, 1e9, "steps between records of the training numbers"),
             field("save_every", &O::save_every, 0, 1e9, "steps between checkpoints; 0: none"),
         },
-        ScheduleOptions::fields(), OptimizerOptions::fields());
+        ScheduleOptions::fields(), OptimizerOptions::fields(), LoraOptions::fields());
   }
 };
 

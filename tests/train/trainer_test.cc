@@ -70,6 +70,20 @@ TEST(Trainer, ResumedEqualsUninterruptedBitForBit) {
   }
 }
 
+TEST(Trainer, ResumedLoraEqualsUninterruptedBitForBit) {
+  const auto lora = [](Trial& trial) { trial.options.lora_rank = 2; };
+  Trial whole;
+  lora(whole), whole.go();
+  Trial broken;
+  lora(broken), broken.plain.stop_at = 7;
+  EXPECT_THROW(broken.go(), std::runtime_error);
+  broken.model = test::tiny_model();  // the model that the run began with
+  broken.plain.stop_at = -1;
+  broken.go();
+  EXPECT_TRUE(test::same_bits(broken.model->parameters(), whole.model->parameters()));
+  EXPECT_FALSE(test::same_bits(broken.model->parameters(), test::tiny_model()->parameters()));
+}
+
 TEST(Trainer, LossFallsWhenTrainedOnTheSameRows) {
   Trial run;
   run.options.steps = 40;
