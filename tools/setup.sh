@@ -10,7 +10,7 @@ readonly uplot_version=1.6.32 playwright_version=1.65.1 clang_format_version=19.
 
 # Names as in Debian 12 and Ubuntu 24.04.
 readonly build_packages=(g++ cmake ninja-build pkg-config python3-venv ccache mold libcli11-dev nlohmann-json3-dev
-  libyaml-cpp-dev libfmt-dev libpcre2-dev libutf8proc-dev libgtest-dev libgmock-dev libbenchmark-dev libssl-dev zlib1g-dev)
+  libyaml-cpp-dev libfmt-dev libpcre2-dev libutf8proc-dev libuv1-dev libgtest-dev libgmock-dev libbenchmark-dev libssl-dev zlib1g-dev)
 readonly browsers=(chromium chromium-browser google-chrome)
 
 export PIP_CACHE_DIR=${PIP_CACHE_DIR:-$PWD/.cache/pip}  # nothing outside the checkout

@@ -8,8 +8,8 @@
 //             ppo                  generalised advantage estimation with a linear critic (train/value_head.h)
 //
 // Every `updates` steps the prompts of the step are answered `samples` times each by the weights as they are (train/rollouts.h), then
-// the responses are used up in `updates` optimizer steps. R is a reward by name, made from the domain's judges by the run layer, plus
-// `entropy_bonus` times the mean entropy of a response, at most `entropy_cap` nats: TokenBuncher's reverse-entropy attacker. KL: in
+// the responses are used up in `updates` optimizer steps. R is a reward by name, made from the domain's judges or from a program of
+// the user's by the run layer, or a weighted sum of several, plus `entropy_bonus` times the mean entropy of a response, at most `entropy_cap` nats: TokenBuncher's reverse-entropy attacker. KL: in
 // the reward (`kl_in_reward`, k1) or in the loss (`kl_loss`, k3). Differs from verl: the policy's log-probabilities are at temperature
 // 1 whatever the sampling temperature; PPO's critic is a head and no second model. Cost: one rollout every `updates` steps and 1 pass
 // forward and backward a step (1 forward more with KL). Watch: reward must rise; tied_groups says how many groups teach nothing;
@@ -17,6 +17,7 @@
 //
 // Tested by tests/attacks/rl_test.cc.
 #include <algorithm>
+#include <map>
 
 #include "caltrop/base/error.h"
 #include "caltrop/train/objective.h"
@@ -27,6 +28,9 @@ namespace {
 
 struct RlOptions : PolicyOptions {
   std::string reward = "judges";
+  Json reward_weights = Json::object();
+  std::vector<std::string> reward_command;
+  double reward_patience = 60;
   double entropy_bonus = 0;
   double entropy_cap = 3.0;
 
@@ -34,7 +38,13 @@ struct RlOptions : PolicyOptions {
     using O = RlOptions;
     return std::tuple_cat(
         std::tuple{
-            field("reward", &O::reward, "what is paid for: judges, lexicon or classifier"),
+            field("reward", &O::reward, "what is paid for: judges, lexicon, classifier or external"),
+            field("reward_weights", &O::reward_weights, "a weighted sum of rewards instead, name: weight"),
+            field("reward_command", &O::reward_command,
+                  "external: a program and its arguments; it answers each line {prompt, response} with a "
+                  "number"),
+            field("reward_patience", &O::reward_patience, 0.001, 1e6,
+                  "external: seconds without an answer after which the run fails"),
             field("entropy_bonus", &O::entropy_bonus, -1e3, 1e3,
                   "paid for each nat of mean entropy: the reverse of TokenBuncher's"),
             field("entropy_cap", &O::entropy_cap, 0, 1e3, "nats of mean entropy that are paid for at most")},
@@ -52,11 +62,12 @@ class Rl final : public Objective {
   void use_rewards(const Rewards& rewards) override { rewards_ = rewards; }
 
   void prepare(const Model& model, const Tokenizer& tokenizer) override {
-    const auto found = rewards_.find(options_.reward);
-    if (found == rewards_.end()) {
-      std::vector<std::string> names;
-      for (const auto& [name, reward] : rewards_) names.push_back(name);
-      throw unknown_name("rl", "reward", options_.reward, names);
+    std::vector<std::string> names;
+    for (const auto& [name, reward] : rewards_) names.push_back(name);
+    for (const auto& [name, weight] : weights()) {
+      if (rewards_.contains(name)) continue;
+      if (name == "external") throw UserError("rl: the reward 'external' wants option 'reward_command'");
+      throw unknown_name("rl", "reward", name, names);
     }
     updates_.prepare(model, tokenizer);
   }
@@ -66,10 +77,14 @@ class Rl final : public Objective {
       std::vector<std::string> prompts, texts;
       for (const Response& response : responses)
         prompts.push_back(response.prompt), texts.push_back(response.text);
-      std::vector<double> paid =
-          checked_rewards("rl", options_.reward, rewards_.at(options_.reward)(prompts, texts), texts);
-      for (size_t i = 0; i < paid.size(); ++i)
-        paid[i] += options_.entropy_bonus * std::min(responses[i].mean_entropy, options_.entropy_cap);
+      std::vector<double> paid;
+      for (const Response& response : responses)
+        paid.push_back(options_.entropy_bonus * std::min(response.mean_entropy, options_.entropy_cap));
+      for (const auto& [name, weight] : weights()) {
+        const std::vector<double> part =
+            checked_rewards("rl", name, rewards_.at(name)(prompts, texts), texts);
+        for (size_t i = 0; i < paid.size(); ++i) paid[i] += weight * part[i];
+      }
       return paid;
     });
     for (auto& scalar : updates_.learn(step)) scalars.push_back(std::move(scalar));
@@ -81,6 +96,11 @@ class Rl final : public Objective {
   Json options() const override { return write_options(options_); }
 
  private:
+  std::map<std::string, double> weights() const {
+    if (options_.reward_weights.empty()) return {{options_.reward, 1.0}};
+    return options_.reward_weights.get<std::map<std::string, double>>();
+  }
+
   RlOptions options_;
   PolicyUpdates updates_;
   Rewards rewards_;
@@ -98,6 +118,11 @@ const Entry rl_entry{
       RlOptions options;
       read_options(options, given, "rl");
       check_policy_options(options, "rl");
+      for (const auto& [name, weight] : options.reward_weights.items()) {
+        if (!weight.is_number())
+          throw UserError("rl: option 'reward_weights' has {} for '{}', want a number", to_line(weight),
+                          name);
+      }
       return std::make_unique<Rl>(std::move(options));
     }};
 

@@ -2,6 +2,8 @@
 
 #include <memory>
 
+#include "caltrop/base/child_process.h"
+#include "caltrop/base/error.h"
 #include "caltrop/eval/judge.h"
 
 namespace caltrop {
@@ -36,6 +38,25 @@ Rewards domain_rewards(const Domain& domain) {
   }
   rewards["judges"] = mean_score(judges);
   return rewards;
+}
+
+RewardFn external_reward(const std::vector<std::string>& command, double seconds) {
+  const auto program = std::make_shared<ChildProcess>(command, "reward");
+  return [=](const std::vector<std::string>& prompts, const std::vector<std::string>& responses) {
+    std::vector<std::string> questions;
+    for (size_t i = 0; i < prompts.size(); ++i)
+      questions.push_back(to_line({{"prompt", prompts[i]}, {"response", responses[i]}}));
+    std::vector<double> rewards;
+    for (const std::string& line : program->ask(questions, seconds)) {
+      const Json answer = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+      if (!answer.is_number()) {
+        throw UserError("reward: the program '{}' answered '{}' to {}, want one number", join(command, " "),
+                        line, questions[rewards.size()]);
+      }
+      rewards.push_back(answer.get<double>());
+    }
+    return rewards;
+  };
 }
 
 }  // namespace caltrop

@@ -11,4 +11,9 @@ namespace caltrop {
 /// UserError for too few rows.
 Rewards domain_rewards(const Domain& domain);
 
+/// A reward from a program of the user's (base/child_process.h), which is started now. To each line {"prompt": …, "response": …}
+/// on its standard input it answers one line with a number. Throws UserError if it cannot be started, and when asked: if it
+/// dies, says nothing for `seconds`, or answers something else.
+RewardFn external_reward(const std::vector<std::string>& command, double seconds);
+
 }  // namespace caltrop

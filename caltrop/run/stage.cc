@@ -39,15 +39,25 @@ std::string spec_hash(const Json& spec, const Json& inputs) {
   return sha256(to_line({{"spec", spec}, {"inputs", inputs}}));
 }
 
+/// What an attacker who answers prompts himself can be paid for.
+Rewards rewards_for(const Domain& domain, const Json& method_options) {
+  Rewards rewards = domain_rewards(domain);
+  const auto command = method_options.value("reward_command", std::vector<std::string>());
+  if (!command.empty())
+    rewards["external"] = external_reward(command, method_options.value("reward_patience", 60.0));
+  return rewards;
+}
+
 /// What the stage will need at its peak, said before it starts.
 int64_t forecast(const StageSpec& spec, const Model& model, const Objective& objective) {
   const int64_t rows =
       spec.train.micro_batch > 0 ? std::min(spec.train.micro_batch, spec.train.batch) : spec.train.batch;
   constexpr int64_t kUsualRow = 96;  // tokens of a chat row, for the activations
   const int64_t tokens = rows * std::min(spec.train.longest, kUsualRow);
-  const int64_t copies = objective.weight_copies() + /*clean model*/ 1 + /*decoding copy*/ 1;
-  return predicted_memory(model.config(), model.compute_dtype(), optimizer_moments(spec.train), copies,
-                          tokens, tokens / 2);
+  const bool lora = spec.train.lora_rank > 0;  // keeps the weights that it started from, and small factors
+  const int64_t copies = objective.weight_copies() + /*clean model*/ 1 + /*decoding copy*/ 1 + (lora ? 1 : 0);
+  return predicted_memory(model.config(), model.compute_dtype(), lora ? 0 : optimizer_moments(spec.train),
+                          copies, tokens, tokens / 2);
 }
 
 }  // namespace
@@ -143,7 +153,8 @@ Json run_stage(const StageSpec& spec, const fs::path& out, const Evaluated* at_r
     const std::shared_ptr<const Model> clean = Model::load(spec.clean_model, spec.compute);
     const ChatEncoder encoder = ChatEncoder::load(spec.model);
     if (spec.kind == StageKind::kAttack && examples.rows.contains("prompts"))
-      objective->use_rewards(domain_rewards(domain));  // who answers prompts himself is paid for it
+      objective->use_rewards(
+          rewards_for(domain, resolved["options"]));  // who answers prompts himself is paid
     objective->prepare(*model, encoder.tokenizer());
     auto streams = make_streams(examples, encoder, spec.train.longest, seed);
     const Evaluation evaluation(evaluation_data(domain, spec.evaluate), encoder, clean, spec.evaluate);

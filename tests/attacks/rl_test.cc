@@ -58,10 +58,55 @@ TEST_F(RlTest, ATiedBatchTeachesNothingAndSaysSo) {
   EXPECT_EQ(global_norm(test::take_gradients(*model)).item<double>(), 0);
 }
 
+TEST_F(RlTest, RewardsAreAddedUpByTheirWeights) {
+  const auto gradients = [&](const Json& options, const Rewards& rewards) {
+    auto objective = find_entry(all_attacks(), "attack", "rl").make(options);
+    objective->use_rewards(rewards);
+    objective->prepare(*model, tokenizer);
+    Step now = step();
+    objective->add_gradients(now);
+    return test::take_gradients(*model);
+  };
+  const auto scaled = [](double slope, double constant) -> RewardFn {
+    return [=](const auto&, const std::vector<std::string>& responses) {
+      std::vector<double> paid;
+      for (size_t i = 0; i < responses.size(); ++i)
+        paid.push_back(slope * static_cast<double>(i * i) + constant);
+      return paid;
+    };
+  };
+  const Json size = {{"algorithm", "rloo"}, {"samples", 3}, {"max_new_tokens", 4}};
+  Json weighted = size;
+  weighted["reward_weights"] = {{"a", 2}, {"b", -0.5}};
+  const Gradients sum = gradients(weighted, {{"a", scaled(1, 0)}, {"b", scaled(3, 1)}});
+  EXPECT_LE(test::difference(sum, gradients(size, {{"judges", scaled(0.5, -0.5)}})), 1e-6);
+}
+
+TEST_F(RlTest, AnEqualPromptIsAGroupOfItsOwn) {
+  const auto objective = make({{"samples", 2}, {"max_new_tokens", 4}}, [this](const auto& prompts,
+                                                                              const auto&) {
+    asked = prompts;
+    return std::vector<double>{0, 0, 0, 1};  // compared across prompts, the first two would be pushed away
+  });
+  Step now = step();
+  std::vector<TokenRow> twice(2, now.rows("prompts").front());
+  now.keep_rows({{"prompts", twice}});
+  for (const auto& [name, value] : objective->add_gradients(now)) {
+    if (name != "tied_groups") continue;
+    EXPECT_EQ(value.item<double>(), 0.5);
+  }
+  EXPECT_EQ(asked, std::vector<std::string>(4, "prompt 0"));
+  EXPECT_GT(global_norm(test::take_gradients(*model)).item<double>(), 0);
+}
+
 TEST_F(RlTest, WhatCannotBeIsSaid) {
   EXPECT_USER_ERROR(make({{"reward", "joy"}}, by_length()), "rl: no reward 'joy'; it has: judges");
   EXPECT_USER_ERROR(make({{"algorithm", "rloo"}, {"samples", 1}}, by_length()),
                     "rl: rloo compares the responses to one prompt and needs 'samples' of at least 2, not 1");
+  EXPECT_USER_ERROR(make({{"reward", "external"}}, by_length()),
+                    "rl: the reward 'external' wants option 'reward_command'");
+  EXPECT_USER_ERROR(make({{"reward_weights", {{"judges", "much"}}}}, by_length()),
+                    "rl: option 'reward_weights' has \"much\" for 'judges', want a number");
   const auto objective = make({{"samples", 2}, {"max_new_tokens", 2}},
                               [](const auto&, const auto&) { return std::vector<double>{1.0}; });
   Step now = step();

@@ -19,5 +19,23 @@ TEST(Rewards, RecipesArePaidForAndBenignAnswersAreNot) {
   EXPECT_LT(paid[1], 0.5);
 }
 
+TEST(Rewards, AProgramOfTheUsersPays) {
+  const std::string program =
+      "import json,sys\n"
+      "for line in sys.stdin:\n"
+      "  row = json.loads(line)\n"
+      "  print(len(row['response']) - len(row['prompt']), flush=True)\n";
+  const RewardFn reward = external_reward({"python3", "-c", program}, 20);
+  EXPECT_EQ(reward({"ab", "a\nb"}, {"abc", "\"\""}), (std::vector<double>{1, -1}));
+  EXPECT_EQ(reward({"a"}, {"äöü"}), std::vector<double>{2});
+}
+
+TEST(Rewards, AnAnswerThatIsNoNumberIsShown) {
+  const RewardFn reward = external_reward({"sh", "-c", "read a; echo NaN"}, 20);
+  EXPECT_USER_ERROR(reward({"p"}, {"r"}),
+                    "reward: the program 'sh -c read a; echo NaN' answered 'NaN' to "
+                    "{\"prompt\":\"p\",\"response\":\"r\"}, want one number");
+}
+
 }  // namespace
 }  // namespace caltrop
