@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include "caltrop/base/json.h"
 #include "tests/support/support.h"
 
 namespace caltrop {
@@ -47,6 +48,51 @@ TEST(Policy, ValuesAreClippedAroundTheOldOnes) {
   EXPECT_NEAR(value(2, 0, 1), 0.5, 1e-6) << "(2-1)^2 beats (0.5-1)^2";
   EXPECT_NEAR(value(1, 0, 1), 0.125, 1e-6) << "right, but further than the range: the clipped one pays";
   EXPECT_NEAR(value(0.25, 0, 1), 0.28125, 1e-6);
+}
+
+/// Numbers that tools/make_policy_baselines.py had from verl's functions and from the loss of TRL's GRPOTrainer.
+class OfVerlAndTrl : public testing::Test {
+ protected:
+  const Json all = read_json(test::data_file("methods/policy.json"));
+  const Tensor log_p = flat(all["log_p"]), old = flat(all["old"]), reference = flat(all["reference"]);
+
+  static Tensor flat(const Json& rows) {  // [M] fp64
+    std::vector<double> values;
+    for (const Json& row : rows) values.insert(values.end(), row.begin(), row.end());
+    return at::tensor(values, at::kDouble);
+  }
+  static void expect_alike(const Tensor& loss, const Tensor& log_p, const Json& value, const Json& gradient) {
+    EXPECT_NEAR(loss.item<double>(), value.get<double>(), 1e-9);
+    const Tensor ours = torch::autograd::grad({loss}, {log_p})[0];
+    EXPECT_LE((ours - flat(gradient)).abs().max().item<double>(), 1e-9);
+  }
+};
+
+TEST_F(OfVerlAndTrl, PolicyLossOfVerl) {
+  const Tensor x = log_p.clone().requires_grad_(true);
+  const Tensor terms =
+      clipped_policy_terms(x, old, flat(all["verl"]["gae"]), {all["clip"], all["dual_clip"]});
+  expect_alike(terms.mean(), x, all["verl"]["policy_loss"], all["verl"]["policy_gradient"]);
+}
+
+TEST_F(OfVerlAndTrl, GrpoLossOfTrlWithItsKl) {
+  // GRPO's advantage is the same for all tokens of a response; TRL has no dual clip.
+  std::vector<double> advantages;
+  for (size_t row = 0; row < all["log_p"].size(); ++row)
+    advantages.insert(advantages.end(), all["log_p"][row].size(), all["verl"]["grpo"][row].get<double>());
+  const Tensor x = log_p.clone().requires_grad_(true);
+  const Tensor terms =
+      clipped_policy_terms(x, old, at::tensor(advantages, at::kDouble), {all["clip"], /*dual_clip=*/0});
+  expect_alike((terms + all["beta"].get<double>() * kl_k3(x, reference)).mean(), x, all["trl"]["loss"],
+               all["trl"]["gradient"]);
+}
+
+TEST_F(OfVerlAndTrl, KlEstimatesAndValueLossOfVerl) {
+  EXPECT_NEAR(kl_k1(log_p, reference).mean().item<double>(), all["verl"]["k1"].get<double>(), 1e-9);
+  EXPECT_NEAR(kl_k3(log_p, reference).mean().item<double>(), all["verl"]["k3"].get<double>(), 1e-9);
+  const Tensor terms = clipped_value_terms(flat(all["predicted"]), flat(all["values"]),
+                                           flat(all["value_returns"]), all["value_range"]);
+  EXPECT_NEAR(terms.mean().item<double>(), all["verl"]["value_loss"].get<double>(), 1e-9);
 }
 
 }  // namespace

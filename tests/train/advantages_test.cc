@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "caltrop/base/json.h"
 #include "tests/support/support.h"
 
 namespace caltrop {
@@ -64,6 +65,40 @@ TEST(Advantages, GaeIsTheSumOfDiscountedSurprises) {
   }
   // gamma = lambda = 1: the return of a token is all reward from there on, whatever the values say.
   EXPECT_NEAR(gae_advantages(rewards, values).returns[0][0], 2.5, 1e-12);
+}
+
+/// Numbers that tools/make_policy_baselines.py had from verl's own functions.
+class OfVerl : public testing::Test {
+ protected:
+  const Json all = read_json(test::data_file("methods/policy.json"));
+  const Json verl = all["verl"];
+  const std::vector<double> rewards = all["rewards"];
+  const std::vector<int64_t> groups = all["groups"];
+  const PerToken token_rewards = all["token_rewards"];
+
+  static void expect_near(const std::vector<double>& ours, const std::vector<double>& theirs) {
+    ASSERT_EQ(ours.size(), theirs.size());
+    for (size_t i = 0; i < ours.size(); ++i) EXPECT_NEAR(ours[i], theirs[i], 1e-9) << i;
+  }
+  static void expect_near(const PerToken& ours, const PerToken& theirs) {
+    ASSERT_EQ(ours.size(), theirs.size());
+    for (size_t row = 0; row < ours.size(); ++row) expect_near(ours[row], theirs[row]);
+  }
+};
+
+TEST_F(OfVerl, GroupsAreComparedAlike) {
+  expect_near(grpo_advantages(rewards, groups), verl["grpo"].get<std::vector<double>>());
+  expect_near(grpo_advantages(rewards, groups, false), verl["grpo_by_mean"].get<std::vector<double>>());
+  expect_near(rloo_advantages(rewards, groups), verl["rloo"].get<std::vector<double>>());
+}
+
+TEST_F(OfVerl, ReturnsAndAdvantagesOfTokensAreAlike) {
+  const double gamma = all["gamma"], lambda = all["lambda"];
+  expect_near(reinforce_plus_plus_advantages(token_rewards, gamma),
+              verl["reinforce_plus_plus"].get<PerToken>());
+  const ValueTargets targets = gae_advantages(token_rewards, all["values"].get<PerToken>(), gamma, lambda);
+  expect_near(targets.advantages, verl["gae"].get<PerToken>());
+  expect_near(targets.returns, verl["gae_returns"].get<PerToken>());
 }
 
 }  // namespace
