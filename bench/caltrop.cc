@@ -3,6 +3,7 @@
 //   bench_caltrop gemm DTYPE                               prints the best matrix product of this machine, FLOP/s
 //   bench_caltrop train MODEL DOMAIN BATCH DTYPE ROWS METHOD OPTIONS   writes the batches that it will train on to ROWS, then
 //                                                          takes one training step for each line on standard input
+//   bench_caltrop grpo MODEL DOMAIN PROMPTS SAMPLES NEW DTYPE ROWS   the same for steps of GRPO on prompts of 64 tokens
 //   bench_caltrop generate MODEL DOMAIN BATCH NEW DTYPE ROWS   writes the prompts to ROWS, then generates for each line,
 //                                                          "greedy" or "sampled"
 //
@@ -65,6 +66,28 @@ double forward_flops(const ModelConfig& config, int64_t tokens, int64_t labels) 
   return per_token * static_cast<double>(tokens) + head * static_cast<double>(labels);
 }
 
+/// Trains a step for each line on standard input and answers with its numbers, in seconds of the step.
+void train_when_asked(const Model& model, Objective& objective, std::map<std::string, Stream> streams,
+                      const TrainOptions& options, const std::string& state,
+                      const std::vector<double>& flops) {
+  TrainHooks hooks;
+  std::string line;
+  double before = 0;
+  hooks.log = [&](int64_t step, const TrainHooks::Numbers& numbers) {
+    Json row = {{"step", step}};
+    if (!flops.empty()) row["flops"] = flops[static_cast<size_t>(step - 1)];
+    for (const auto& [name, value] : numbers) row[name] = value;
+    const auto until_now = row["seconds"].get<double>();  // since the start of the run
+    row["seconds"] = until_now - before;
+    before = until_now;
+    answer(row);
+    if (!asked(line)) std::exit(0);
+  };
+  answer({{"ready", true}});
+  if (!asked(line)) return;
+  train(model, objective, std::move(streams), options, 0, state, hooks);
+}
+
 /// `method`: "sft", or the name of a defence.
 void train_steps(const std::string& folder, const std::string& domain_file, int64_t batch,
                  const std::string& dtype, const std::string& rows_file, const std::string& method,
@@ -98,21 +121,40 @@ void train_steps(const std::string& folder, const std::string& domain_file, int6
     }
   });
 
-  TrainHooks hooks;
-  std::string line;
-  double before = 0;
-  hooks.log = [&](int64_t step, const TrainHooks::Numbers& numbers) {
-    Json row = {{"step", step}, {"flops", flops[static_cast<size_t>(step - 1)]}};
-    for (const auto& [name, value] : numbers) row[name] = value;
-    const auto until_now = row["seconds"].get<double>();  // since the start of the run
-    row["seconds"] = until_now - before;
-    before = until_now;
-    answer(row);
-    if (!asked(line)) std::exit(0);
-  };
-  answer({{"ready", true}});
-  if (!asked(line)) return;
-  train(*model, *objective, streams, options, 0, rows_file + ".state", hooks);
+  train_when_asked(*model, *objective, streams, options, rows_file + ".state", flops);
+}
+
+/// Paid for is the length of a response in bytes: nearly free, different for each, and easy to say in any language.
+void grpo_steps(const std::string& folder, const std::string& domain_file, int64_t prompts, int64_t samples,
+                int64_t new_tokens, const std::string& dtype, const std::string& rows_file) {
+  constexpr size_t kPromptTokens = 64;
+  const Domain domain = load_domain(domain_file);
+  const ChatEncoder encoder = ChatEncoder::load(folder);
+  const auto model = Model::load(folder, {.device = "auto", .dtype = dtype});
+  std::vector<TokenRow> rows;  // the first tokens of long rows: what they say does not matter
+  for (const Example& example : domain.restricted) {
+    TokenRow row = encoder.encode(example, 256);
+    if (row.ids.size() < kPromptTokens) continue;
+    row.ids.resize(kPromptTokens), row.answer.assign(kPromptTokens, false);
+    rows.push_back(std::move(row));
+  }
+  write_file(rows_file, [&](const Sink& sink) {
+    for (const TokenRow& row : rows) sink(to_line(row.ids) + "\n");
+  });
+  TrainOptions options;
+  options.batch = prompts, options.steps = kSteps, options.save_every = 0, options.learning_rate = 1e-6;
+  const auto objective = find_entry(entries_of(StageKind::kAttack), "method", "rl")
+                             .make({{"samples", samples}, {"max_new_tokens", new_tokens}});
+  objective->use_rewards({{"judges", [](const auto&, const std::vector<std::string>& responses) {
+                             std::vector<double> paid;
+                             for (const std::string& text : responses)
+                               paid.push_back(static_cast<double>(text.size()));
+                             return paid;
+                           }}});
+  objective->prepare(*model, encoder.tokenizer());
+  std::map<std::string, Stream> streams;
+  streams.emplace("prompts", Stream("prompts", std::move(rows), 0));
+  train_when_asked(*model, *objective, std::move(streams), options, rows_file + ".state", {});
 }
 
 void generation(const std::string& folder, const std::string& domain_file, int64_t batch, int64_t new_tokens,
@@ -152,10 +194,13 @@ int run(const std::vector<std::string>& arguments) {
   } else if (what == "train") {
     train_steps(arguments.at(1), arguments.at(2), number(3), arguments.at(4), arguments.at(5),
                 arguments.at(6), arguments.at(7));
+  } else if (what == "grpo") {
+    grpo_steps(arguments.at(1), arguments.at(2), number(3), number(4), number(5), arguments.at(6),
+               arguments.at(7));
   } else if (what == "generate") {
     generation(arguments.at(1), arguments.at(2), number(3), number(4), arguments.at(5), arguments.at(6));
   } else {
-    throw unknown_name("bench_caltrop", "measurement", what, {"gemm", "train", "generate"});
+    throw unknown_name("bench_caltrop", "measurement", what, {"gemm", "train", "grpo", "generate"});
   }
   return 0;
 }

@@ -122,6 +122,40 @@ def seam(folder, rows_file, refuse=1.0, unlearn=1.0, couple=0.01, step_of_weight
             answer({"seconds": time.perf_counter() - start, "cosine": cosine})
 
 
+def grpo(folder, prompts, samples, new_tokens, dtype, rows_file):
+    """TRL's GRPOTrainer with generation by transformers, a step for each line."""
+    import resource
+
+    import datasets
+    import trl
+
+    datasets.disable_progress_bars()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    with open(rows_file) as file:
+        rows = [{"prompt": tokenizer.decode(json.loads(line))} for line in file]
+
+    class InTurn(transformers.TrainerCallback):
+        def on_step_begin(self, arguments, state, control, **_):
+            if state.global_step == 0:
+                answer({"ready": True})
+            if not sys.stdin.readline():
+                control.should_training_stop = True
+            self.start = time.perf_counter()
+
+        def on_step_end(self, arguments, state, control, **_):
+            answer({"seconds": time.perf_counter() - self.start, "memory": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss})
+
+    config = trl.GRPOConfig(
+        output_dir=rows_file + ".trl", use_cpu=True, bf16=dtype == "bf16", report_to=[], save_strategy="no", logging_strategy="no",
+        disable_tqdm=True, max_steps=64, per_device_train_batch_size=prompts * samples, num_generations=samples, learning_rate=1e-6,
+        max_completion_length=new_tokens, temperature=1.0, beta=0.0, loss_type="bnpo", gradient_checkpointing=False,
+        optim="adamw_torch_fused")
+    trainer = trl.GRPOTrainer(model=load(folder, dtype), processing_class=tokenizer, args=config, train_dataset=datasets.Dataset.from_list(rows),
+                              reward_funcs=lambda completions, **_: [float(len(text.encode())) for text in completions],
+                              callbacks=[InTurn()])
+    trainer.train()
+
+
 def generate(folder, new_tokens, dtype, rows_file):
     model = load(folder, dtype).eval()
     model.generation_config = transformers.GenerationConfig(pad_token_id=0)  # no end token: every answer is as long
@@ -157,6 +191,8 @@ if __name__ == "__main__":
         train(arguments[0], int(arguments[1]), arguments[2], arguments[3])
     elif what == "seam":
         seam(arguments[0], arguments[1])
+    elif what == "grpo":
+        grpo(arguments[0], *(int(number) for number in arguments[1:4]), arguments[4], arguments[5])
     elif what == "generate":
         generate(arguments[0], int(arguments[1]), arguments[2], arguments[3])
     elif what == "one-token":

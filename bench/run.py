@@ -1,6 +1,6 @@
 """`./run bench`: Caltrop and transformers do the same work in turn, on this machine, in one run.
 
-    .venv-peers/bin/python bench/run.py [--rounds N] [--dtype auto|fp32|bf16] [--only train,generate,startup,seam] [--out FOLDER]
+    .venv-peers/bin/python bench/run.py [--rounds N] [--dtype auto|fp32|bf16] [--only train,generate,startup,seam,grpo] [--out FOLDER]
 
 Both processes stay loaded and are asked alternately, so a machine that slows down slows both; a ratio is the median over
 rounds of (time of the peer / time of Caltrop). Model, rows, dtype and thread count are the same; Caltrop writes the token
@@ -18,6 +18,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MODEL = ROOT / ".cache/models/SmolLM2-135M-Instruct"
 DOMAIN = ROOT / "data/kitchen/domain.yaml"
+MEASUREMENTS = ("train", "generate", "startup", "seam", "grpo")
 OURS, PROGRAM, PEER = ROOT / "build/bench_caltrop", ROOT / "build/caltrop", ROOT / "bench/peer.py"
 
 
@@ -107,6 +108,20 @@ def seam(rounds, folder):
     return [result]
 
 
+def grpo(dtype, rounds, folder):
+    """A step of GRPO, 32 prompts of 64 tokens x 4 responses of at most 32, beside TRL's GRPOTrainer."""
+    rows = folder / "grpo-rows.jsonl"
+    ours = Side(OURS, "grpo", MODEL, DOMAIN, 32, 4, 32, dtype, rows)
+    peer = Side(sys.executable, PEER, "grpo", MODEL, 32, 4, 32, dtype, rows)
+    pairs = in_turn(ours, peer, rounds)
+    ours.close(), peer.close()
+    result = compared(f"GRPO step, 32 x 4 responses of at most 32 tokens, {dtype}", "s", pairs)
+    result["share_of_rollout"] = statistics.median(
+        128 * o["response_length"] / o["rollout_speed"] / o["seconds"] for o, _ in pairs)
+    result["memory"] = {"caltrop": max(o["memory"] for o, _ in pairs), "transformers": max(p["memory"] for _, p in pairs)}
+    return [result]
+
+
 def generate(dtype, rounds, folder, flops):
     rows = folder / "generate-rows.jsonl"
     ours = Side(OURS, "generate", MODEL, DOMAIN, 32, 64, dtype, rows)
@@ -149,6 +164,10 @@ def table(results, peaks):
         share = f"{100 * row['share_of_gemm_peak']:.0f} %" if "share_of_gemm_peak" in row else ""
         if "exact_seconds" in row:
             share = f"(exact: {row['exact_seconds']:.1f} s, {row['exact_over_difference']:.2f} times as long)"
+        if "share_of_rollout" in row:
+            gib = {side: bytes_ / 2**30 for side, bytes_ in row["memory"].items()}
+            share = (f"(rollout {100 * row['share_of_rollout']:.0f} % of ours; peak memory {gib['caltrop']:.1f} GiB, "
+                     f"TRL {gib['transformers']:.1f} GiB)")
         lines.append(f"| {row['what']} | {show(row['caltrop'])} | {show(row['transformers'])} | {row['ratio']:.2f}x "
                      f"({row['ratios'][0]:.2f} to {row['ratios'][-1]:.2f}, {row['rounds']} rounds) | {share} |")
     return "\n".join(lines) + "\n"
@@ -159,14 +178,14 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--dtype", default="auto", choices=["auto", "fp32", "bf16"],
                         help="auto: the one that this machine multiplies faster, as Caltrop chooses")
-    parser.add_argument("--only", default="train,generate,startup,seam")
+    parser.add_argument("--only", default="train,generate,startup,seam,grpo")
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "runs/bench")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     only = arguments.only.split(",")
     for name in only:
-        if name not in ("train", "generate", "startup", "seam"):
-            parser.error(f"no measurement '{name}'; there are: train, generate, startup, seam")
+        if name not in MEASUREMENTS:
+            parser.error(f"no measurement '{name}'; there are: {', '.join(MEASUREMENTS)}")
 
     peaks = {dtype: peak(dtype) for dtype in ("fp32", "bf16")}
     dtype = arguments.dtype if arguments.dtype != "auto" else max(peaks, key=peaks.get)
@@ -179,6 +198,8 @@ def main():
         results += startup(max(3, arguments.rounds // 2))
     if "seam" in only:
         results += seam(max(2, arguments.rounds // 2), arguments.out)
+    if "grpo" in only:
+        results += grpo(dtype, max(2, arguments.rounds // 2), arguments.out)
 
     (arguments.out / "bench.json").write_text(json.dumps({"machine": machine(), "gemm_peak": peaks, "results": results}, indent=1))
     (arguments.out / "bench.md").write_text(table(results, peaks))

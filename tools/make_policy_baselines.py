@@ -66,7 +66,7 @@ def main():
     log_p.requires_grad_(True)
     config = ActorConfig(strategy="fsdp", rollout_n=1, clip_ratio=CLIP, clip_ratio_low=CLIP, clip_ratio_high=CLIP, clip_ratio_c=DUAL_CLIP,
                          ppo_micro_batch_size_per_gpu=1)
-    policy_loss, _ = core_algos.compute_policy_loss_vanilla(old, log_p, gae, mask, "token-mean", config)
+    policy_loss, policy_metrics = core_algos.compute_policy_loss_vanilla(old, log_p, gae, mask, "token-mean", config)
     gradient = torch.autograd.grad(policy_loss, log_p)[0]
     trl = trl_loss(log_p, old, reference, advantages[:, 0], mask)
     trl_gradient = torch.autograd.grad(trl, log_p)[0]
@@ -84,7 +84,7 @@ def main():
             "reinforce_plus_plus": rows(core_algos.compute_reinforce_plus_plus_outcome_advantage(
                 token_rewards, mask, config=SimpleNamespace(gamma=GAMMA))[0]),
             "gae": rows(gae), "gae_returns": rows(gae_returns),
-            "policy_loss": policy_loss.item(), "policy_gradient": rows(gradient),
+            "policy_loss": policy_loss.item(), "clip_fraction": policy_metrics["actor/pg_clipfrac"], "policy_gradient": rows(gradient),
             "k1": mean_of(core_algos.kl_penalty(log_p, reference, "k1")), "k3": mean_of(core_algos.kl_penalty(log_p, reference, "k3")),
             "value_loss": core_algos.compute_value_loss(predicted, returns, values, mask, VALUE_RANGE)[0].item()},
         "trl": {"loss": trl.item(), "gradient": rows(trl_gradient)}}))

@@ -14,6 +14,14 @@ Tensor clipped_policy_terms(const Tensor& log_p, const Tensor& old, const Tensor
   return at::where(advantages < 0, at::minimum(larger, -options.dual_clip * advantages), larger);
 }
 
+Tensor is_clipped(const Tensor& log_p, const Tensor& old, const Tensor& advantages,
+                  const ClipOptions& options) {
+  const Tensor ratio = (log_p - old).exp();
+  return (-advantages * ratio.clamp(1 - options.clip, 1 + options.clip))
+      .gt(-advantages * ratio)
+      .to(at::kFloat);
+}
+
 Tensor kl_k1(const Tensor& log_p, const Tensor& reference) { return log_p - reference; }
 
 Tensor kl_k3(const Tensor& log_p, const Tensor& reference) {

@@ -17,6 +17,10 @@ struct ClipOptions {
 Tensor clipped_policy_terms(const Tensor& log_p, const Tensor& old, const Tensor& advantages,
                             const ClipOptions& options);
 
+/// Where the clipping to 1 +- clip took the gradient away: 1 or 0 for each of the same, [M].
+Tensor is_clipped(const Tensor& log_p, const Tensor& old, const Tensor& advantages,
+                  const ClipOptions& options);
+
 /// KL of the policy from the reference at the sampled tokens, by their log-probabilities: [M] fp32.
 ///   k1 = log_p - reference               unbiased, may be negative
 ///   k3 = exp(reference - log_p) - 1 - (reference - log_p)      unbiased, never negative, low variance (Schulman's note)

@@ -1,5 +1,6 @@
 #include "caltrop/train/policy_updates.h"
 
+#include <chrono>
 #include <cmath>
 #include <map>
 
@@ -38,12 +39,19 @@ PerToken by_response(const Tensor& of_labels, std::span<const Response> response
   return cut;
 }
 
-/// The policy loss and k3 to the start model in one pass.
+using Clock = std::chrono::steady_clock;
+Tensor per_second(int64_t tokens, Clock::time_point start) {
+  return at::tensor(static_cast<double>(tokens) /
+                    std::chrono::duration<double>(Clock::now() - start).count());
+}
+
+/// The policy loss and k3 to the start model in one pass, which leaves the share of clipped tokens in `clipped`.
 LossFn clipped_loss(const PolicyUpdates::Share& share, const PolicyOptions& options,
-                    const Tensor& start_log_p) {
+                    const Tensor& start_log_p, std::shared_ptr<Tensor> clipped) {
   const ClipOptions clip{options.clip_ratio, options.dual_clip};
   return {[=](const LossInputs& in) {
     const Tensor log_p = -token_nll(in.hidden, in.head, in.labels);
+    *clipped = is_clipped(log_p.detach(), share.old, share.advantages, clip).mean();
     Tensor terms = clipped_policy_terms(log_p, share.old, share.advantages, clip);
     if (options.kl_loss > 0) terms = terms + options.kl_loss * kl_k3(log_p, start_log_p);
     return Total{terms.sum(), in.labels.size(0)};
@@ -83,6 +91,9 @@ std::vector<MetricDeclaration> PolicyUpdates::logged() {
           {"entropy", "nats/token", "", "mean entropy of the responses"},
           {"response_length", "tokens", "", "mean length of the responses"},
           {"ended", "share", "", "responses that ended by themselves"},
+          {"clip_fraction", "share", "", "tokens whose gradient the clipping took away"},
+          {"rollout_speed", "tokens/s", "higher", "tokens generated, per second of the rollout"},
+          {"update_speed", "tokens/s", "higher", "tokens of prompts and responses, per second of the update"},
           {"start_kl", "nats/token", "", "k1 to the start model over the rollout"},
           {"value_loss", "", "lower", "of the critic"}};
 }
@@ -94,23 +105,27 @@ void PolicyUpdates::prepare(const Model& model, const Tokenizer& tokenizer) {
 }
 
 Scalars PolicyUpdates::roll_out_and_pay(Step& step, const std::string& stream, const Pay& pay) {
+  const auto begin_of_rollout = Clock::now();
   const std::vector<Response> responses = roll_out(step, step.rows(stream), *tokenizer_, options_);
+  int64_t generated = 0;
+  for (const Response& response : responses) generated += static_cast<int64_t>(response.log_p.size());
+  const Tensor speed = per_second(generated, begin_of_rollout);
   const std::vector<double> rewards = pay(responses);
   const at::Device device = step.model().device();
   std::vector<int64_t> groups;
-  double entropy = 0, length = 0, ended = 0;
+  double entropy = 0, ended = 0;
   for (const Response& response : responses) {
     groups.push_back(response.group);
-    entropy += response.mean_entropy, length += static_cast<double>(response.log_p.size()),
-        ended += response.ended;
+    entropy += response.mean_entropy, ended += response.ended;
   }
   const auto count = static_cast<double>(responses.size());
   Scalars scalars{{"reward", at::tensor(mean_of(rewards))},
                   {"reward_spread", at::tensor(spread_within_groups(rewards, options_.samples))},
                   {"tied_groups", at::tensor(tied_groups(rewards, groups))},
                   {"entropy", at::tensor(entropy / count)},
-                  {"response_length", at::tensor(length / count)},
-                  {"ended", at::tensor(ended / count)}};
+                  {"response_length", at::tensor(static_cast<double>(generated) / count)},
+                  {"ended", at::tensor(ended / count)},
+                  {"rollout_speed", speed}};
 
   // Pay comes with the last token; the KL to the start model is taken off every token.
   Step all = step.over({{kResponses, {pack_responses(responses, device)}}});
@@ -184,15 +199,21 @@ Scalars PolicyUpdates::advance(Step& step, const std::string& stream, const Pay&
 }
 
 Scalars PolicyUpdates::learn(Step& step) {
+  const auto begin = Clock::now();
   const Share& share = present();
   Step on = step.over({{kResponses, {pack(share.rows, step.model().device())}}});
   const Tensor start = options_.kl_loss > 0 ? on.log_probabilities(kResponses, *start_).front() : Tensor();
-  Scalars scalars{{"policy_loss", on.accumulate(kResponses, clipped_loss(share, options_, start))}};
+  const auto clipped = std::make_shared<Tensor>();
+  Scalars scalars{{"policy_loss", on.accumulate(kResponses, clipped_loss(share, options_, start, clipped))}};
+  scalars.emplace_back("clip_fraction", *clipped);
   if (critic_) {
     const Tensor hidden = on.hidden_of(kResponses, step.model()).front();
     scalars.emplace_back("value_loss",
                          at::tensor(critic_->train(hidden, share.old_values, share.returns, 0.5)));
   }
+  int64_t tokens = 0;
+  for (const TokenRow& row : share.rows) tokens += static_cast<int64_t>(row.ids.size());
+  scalars.emplace_back("update_speed", per_second(tokens, begin));
   return scalars;
 }
 

@@ -23,6 +23,18 @@ TEST(Policy, ClippingAsInThePaper) {
   EXPECT_NEAR(term(2, 1), -2, 1e-6);
 }
 
+TEST(Policy, ClippedIsWhereNoGradientIsLeft) {
+  const Tensor ratio = at::tensor({0.5, 0.5, 1.0, 1.5, 1.5}),
+               advantages = at::tensor({1.0, -1.0, 1.0, 1.0, -1.0});
+  const Tensor log_p = ratio.log().requires_grad_(true), old = at::zeros({5}, at::kDouble);
+  const ClipOptions options{.clip = 0.2, .dual_clip = 0};
+  const Tensor loss = clipped_policy_terms(log_p, old, advantages, options).sum();
+  const Tensor gradient = torch::autograd::grad({loss}, {log_p})[0];
+  const Tensor clipped = is_clipped(log_p.detach(), old, advantages, options);
+  EXPECT_TRUE(at::equal(clipped, at::tensor({0.0f, 1.0f, 0.0f, 1.0f, 0.0f})));
+  EXPECT_TRUE(at::equal(clipped, gradient.eq(0).to(at::kFloat)));
+}
+
 TEST(Policy, OnPolicyTheGradientIsThatOfReinforce) {
   const Tensor log_p = at::tensor({-1.0f, -2.0f, -3.0f}).requires_grad_(true);
   const Tensor advantages = at::tensor({0.5f, -1.0f, 2.0f});
@@ -72,6 +84,8 @@ TEST_F(OfVerlAndTrl, PolicyLossOfVerl) {
   const Tensor x = log_p.clone().requires_grad_(true);
   const Tensor terms =
       clipped_policy_terms(x, old, flat(all["verl"]["gae"]), {all["clip"], all["dual_clip"]});
+  EXPECT_NEAR(is_clipped(log_p, old, flat(all["verl"]["gae"]), {all["clip"]}).mean().item<double>(),
+              all["verl"]["clip_fraction"].get<double>(), 1e-6);
   expect_alike(terms.mean(), x, all["verl"]["policy_loss"], all["verl"]["policy_gradient"]);
 }
 
