@@ -21,6 +21,8 @@ struct SpecArguments {
   std::vector<std::string> sets;
 
   Json spec() const {
+    if (fs::is_directory(file))
+      throw UserError("'{0}' is a folder, not a spec in YAML; a model folder is given as --model {0}", file);
     Json json = file.empty() ? Json::object() : read_yaml(file);
     if (json.is_null()) json = Json::object();
     if (!model.empty()) json["model"] = model;
@@ -68,11 +70,10 @@ std::string methods_help(StageKind kind, bool markdown) {
 
 std::string stage_help(StageKind kind) {
   return fmt::format(
-      "The spec's keys: model, method, domain, options, train, evaluate, data, irrelevant, clean_model, "
-      "seed, device, dtype, "
-      "keep_model.\n\noptions, by method:\n\n{}\ntrain:\n{}\nevaluate:\n{}\ndata:\n{}\nirrelevant (pairs of "
+      "The spec's keys: {}.\n\noptions, by method:\n\n{}\ntrain:\n{}\nevaluate:\n{}\ndata:\n{}\nirrelevant "
+      "(pairs of "
       "sdd):\n{}",
-      methods_help(kind, false), options_help(describe_options<TrainOptions>()),
+      join(stage_keys()), methods_help(kind, false), options_help(describe_options<TrainOptions>()),
       options_help(describe_options<EvaluateOptions>()), options_help(describe_options<StreamOptions>()),
       options_help(describe_options<IrrelevantOptions>()));
 }

@@ -45,7 +45,7 @@ struct Cell {
 struct ProofModel {
   std::string name, method, summary, paper, run;
   Json options;
-  NumbersByName cost;     // steps, seconds, peak_memory_bytes, forward_passes, backward_passes
+  NumbersByName cost;     // steps, seconds, threads, peak_memory_bytes, forward_passes, backward_passes
   NumbersByName at_rest;  // before any attack
 
   /// It holds no trap: every other model is compared with it. It may have been made by a method (alignment) even so.

@@ -43,6 +43,13 @@ std::string per_step(const ProofModel& model, const char* what, const char* form
   return all && steps && *steps > 0 ? fmt::format(fmt::runtime(form), *all / *steps) : kNone;
 }
 
+/// "5.2 on 1 thread"
+std::string seconds_per_step(const ProofModel& model) {
+  const auto threads = find(model.cost, "threads");
+  return per_step(model, "seconds", "{:.1f}") +
+         (threads ? fmt::format(" on {:.0f} thread{}", *threads, *threads == 1 ? "" : "s") : "");
+}
+
 /// "65 % (−6)": at rest, and the change against the undefended model.
 std::string share_at_rest(const ProofModel& model, const ProofModel& bare, const std::string& name) {
   const auto here = find(model.at_rest, name), there = find(bare.at_rest, name);
@@ -69,12 +76,12 @@ std::string cost_table(const Proof& proof) {
         {plain(model.name), model.method.empty() ? kNone : plain(model.method),
          find(model.cost, "steps") ? brief_number(*find(model.cost, "steps")) : kNone,
          per_step(model, "forward_passes", "{:.2g}") + ", " + per_step(model, "backward_passes", "{:.2g}"),
-         per_step(model, "seconds", "{:.1f}"), memory ? human_bytes(*memory) : kNone,
+         seconds_per_step(model), memory ? human_bytes(*memory) : kNone,
          share_at_rest(model, bare, "ability"), nll_at_rest(model, bare),
          share_at_rest(model, bare, "over_refusal_rate"), share_at_rest(model, bare, "refusal_rate")});
   }
   return table({"model", "method", "steps", "passes a step, forward and backward", "seconds a step",
-                "peak memory", "ability", "benign NLL", "over-refusal", "refusal"},
+                "peak memory of the process", "ability", "benign NLL", "over-refusal", "refusal"},
                lines);
 }
 

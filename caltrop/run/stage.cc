@@ -23,10 +23,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const std::vector<std::string> kKeys = {
-    "model", "method",     "domain", "options", "train", "evaluate",   "clean_model",
-    "data",  "irrelevant", "seed",   "device",  "dtype", "keep_model", "stop_at_useful_rate"};
-
 const char* kind_name(StageKind kind) { return kind == StageKind::kDefend ? "defend" : "attack"; }
 
 std::unique_ptr<Objective> make_objective(const StageSpec& spec) {
@@ -66,10 +62,18 @@ std::vector<const Entry*> entries_of(StageKind kind) {
   return kind == StageKind::kDefend ? all_defences() : all_attacks();
 }
 
+const std::vector<std::string>& stage_keys() {
+  static const std::vector<std::string> keys = {
+      "model", "method",     "domain", "options", "train", "evaluate",   "clean_model",
+      "data",  "irrelevant", "seed",   "device",  "dtype", "keep_model", "stop_at_useful_rate"};
+  return keys;
+}
+
 StageSpec read_stage_spec(StageKind kind, const Json& json, const std::string& who) {
-  if (!json.is_object()) throw UserError("{}: a spec is an object with the keys {}", who, join(kKeys));
+  if (!json.is_object()) throw UserError("{}: a spec is an object with the keys {}", who, join(stage_keys()));
+  const std::vector<std::string>& keys = stage_keys();
   for (const auto& [key, value] : json.items()) {
-    if (std::find(kKeys.begin(), kKeys.end(), key) == kKeys.end()) throw unknown_name(who, "key", key, kKeys);
+    if (std::find(keys.begin(), keys.end(), key) == keys.end()) throw unknown_name(who, "key", key, keys);
   }
   const auto part = [&](const char* key) { return json.contains(key) ? json[key] : Json(); };
   StageSpec spec;

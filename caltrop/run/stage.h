@@ -49,6 +49,9 @@ struct StageSpec {
   double stop_at_useful_rate = 1;
 };
 
+/// The keys of a spec.
+const std::vector<std::string>& stage_keys();
+
 /// Reads and checks a spec. An attack on some categories, or by a benign task, is evaluated on those unless the spec says
 /// otherwise. Throws UserError for unknown keys, listing the known ones, and for everything
 /// that can be known to be wrong before work starts: methods, options, missing folders.

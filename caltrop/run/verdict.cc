@@ -282,6 +282,7 @@ Json model_json(const ProofModelRun& model, const fs::path& root) {
     const Json totals = required<Json>(manifest, "totals", model.run);
     json["cost"] = {{"steps", totals["steps"]},
                     {"seconds", totals["seconds"]},
+                    {"threads", manifest["threads"]},
                     {"peak_memory_bytes", manifest["peak_memory_bytes"]},
                     {"forward_passes", totals["forward_passes"]},
                     {"backward_passes", totals["backward_passes"]}};

@@ -70,6 +70,7 @@ echo /quit | "$caltrop" -q chat again >/dev/null || fail "chat"
 kitchen=$source/data/kitchen/domain.yaml
 defend=("$caltrop" -q defend --model again --domain "$kitchen" --out x)
 expect_error "caltrop: no defence 'ctrop'; it has: align, booster, ctrap, dem, gradient_ascent, mlac, npo, rehearsal, repnoise, sdd, seam, tar, token_buncher, tripwire, vaccine" "${defend[@]}" --method ctrop
+expect_error "'tiny' is a folder, not a spec in YAML; a model folder is given as --model tiny" "$caltrop" -q attack tiny --out x
 expect_error "spec: 'method' is missing" "${defend[@]}"
 expect_error "align: no option 'kept'; it has: keep" "${defend[@]}" --method align --set options.kept=1
 expect_error "spec: train: option 'steps' is -1, want 0 to 1000000000" "${defend[@]}" --method align --set train.steps=-1
