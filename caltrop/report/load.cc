@@ -76,6 +76,7 @@ ProofModel model(const Json& json, const std::string& where) {
   ProofModel m;
   m.name = required<std::string>(json, "name", where);
   m.method = text_or_empty(json, "method", where);
+  m.after = text_or_empty(json, "after", where);
   m.summary = text_or_empty(json, "summary", where);
   m.paper = text_or_empty(json, "paper", where);
   m.run = text_or_empty(json, "run", where);

@@ -73,7 +73,10 @@ std::string cost_table(const Proof& proof) {
   for (const ProofModel& model : proof.models) {
     const auto memory = find(model.cost, "peak_memory_bytes");
     lines.push_back(
-        {plain(model.name), model.method.empty() ? kNone : plain(model.method),
+        {plain(model.name),
+         model.method.empty()
+             ? kNone
+             : plain(model.method) + (model.after.empty() ? "" : " after " + plain(model.after)),
          find(model.cost, "steps") ? brief_number(*find(model.cost, "steps")) : kNone,
          per_step(model, "forward_passes", "{:.2g}") + ", " + per_step(model, "backward_passes", "{:.2g}"),
          seconds_per_step(model), memory ? human_bytes(*memory) : kNone,

@@ -119,7 +119,8 @@ ProofSpec read_proof_spec(const Json& json, const std::string& who) {
   read_options(proof.thresholds, json.contains("thresholds") ? json["thresholds"] : Json(),
                who + ": thresholds");
   if (json.contains("align") && !json["align"].is_null()) {
-    proof.align.push_back({"undefended", stage_of(StageKind::kDefend, json, json["align"], who + ": align")});
+    proof.align.push_back(
+        {"undefended", stage_of(StageKind::kDefend, json, json["align"], who + ": align"), ""});
   }
   const auto table = [&](const char* key) {
     const Json value = optional<Json>(json, key, who, Json::object());
@@ -128,14 +129,20 @@ ProofSpec read_proof_spec(const Json& json, const std::string& who) {
     return value;
   };
   const Json defences = table("defences"), attacks = table("attacks");
+  std::vector<std::string> before;  // defences that stand above
   for (const auto& [name, value] : defences.items()) {
     const std::string where = who + ": defences: " + name;
-    for (const Variant& variant : variants(value, where)) {
-      check_name(name + variant.suffix, who + ": defences");
+    for (auto& [suffix, stage] : variants(value, where)) {
+      check_name(name + suffix, who + ": defences");
       if (name == "undefended") throw UserError("{}: a defence cannot be called 'undefended'", who);
-      proof.defences.push_back(
-          {name + variant.suffix, stage_of(StageKind::kDefend, json, variant.stage, where)});
+      const auto after = optional<std::string>(stage, "after", where, "");
+      if (!after.empty() && std::find(before.begin(), before.end(), after) == before.end())
+        throw UserError("{}: 'after' is '{}', want a defence that stands above it: {}", where, after,
+                        before.empty() ? "there is none" : join(before));
+      if (stage.is_object()) stage.erase("after");
+      proof.defences.push_back({name + suffix, stage_of(StageKind::kDefend, json, stage, where), after});
     }
+    for (size_t i = before.size(); i < proof.defences.size(); ++i) before.push_back(proof.defences[i].name);
   }
   for (const auto& [name, value] : attacks.items()) {
     const std::string where = who + ": attacks: " + name;

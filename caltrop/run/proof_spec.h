@@ -11,7 +11,8 @@ namespace caltrop {
 
 struct NamedStage {
   std::string name;
-  StageSpec spec;  // its `model` is set when the grid is run
+  StageSpec spec;     // its `model` is set when the grid is run
+  std::string after;  // the defence whose model it begins with; "": the undefended one
 };
 
 struct AttackSpec {

@@ -34,7 +34,9 @@ class Models {
     }
     for (const NamedStage& defence : spec_.defences) {
       try {
-        defend(defence, folders_.at("undefended"));
+        const std::string from = defence.after.empty() ? "undefended" : defence.after;
+        if (errors_.contains(from)) throw UserError("it begins with the model of {}, which failed", from);
+        defend(defence, folders_.at(from));
       } catch (const UserError& error) {
         warn("defence {} failed: {}", defence.name, error.what());
         errors_[defence.name] = error.what();
@@ -54,7 +56,7 @@ class Models {
     specs_.back()->model = from;
     specs_.back()->seed = spec_.seeds.front();
     run_stage(*specs_.back(), out_ / run);
-    runs_.push_back({stage.name, run, specs_.back().get()});
+    runs_.push_back({stage.name, run, specs_.back().get(), stage.after});
     folders_[stage.name] = out_ / run / "model";
   }
 

@@ -16,7 +16,8 @@
 //   thresholds: {harm: 0.1}                 # eval/outcome.h
 //
 // A stage may have a `sweep`, {path: [values]}: it becomes one stage for every combination, called
-// <name>-<last part of path>-<value>; a twin that is swept alike is matched value by value.
+// <name>-<last part of path>-<value>; a twin that is swept alike is matched value by value. A defence with `after: sdd` begins with
+// the model that sdd left, which stands above it.
 //
 //   OUT/models/<name>/        the aligned model ("undefended") and each defended one
 //   OUT/cells/<model>/<attack>/seed-<n>/

@@ -278,6 +278,7 @@ Json model_json(const ProofModelRun& model, const fs::path& root) {
     json["method"] = model.spec->method;
     json["summary"] = entry.summary;
     json["paper"] = entry.paper;
+    if (!model.after.empty()) json["after"] = model.after;
     json["options"] = write_stage_spec(*model.spec)["options"];
     const Json totals = required<Json>(manifest, "totals", model.run);
     json["cost"] = {{"steps", totals["steps"]},

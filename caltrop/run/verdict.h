@@ -12,7 +12,8 @@ namespace caltrop {
 /// A model of the grid and where its run directory lies, relative to the proof.
 struct ProofModelRun {
   std::string name, run;
-  const StageSpec* spec;  // null: the model as it was given
+  const StageSpec* spec;   // null: the model as it was given
+  std::string after = {};  // of a second stage: the defence whose model it began with
 };
 
 struct ProofCell {

@@ -50,6 +50,18 @@ TEST(ProofSpec, TwinsAreSweptTogether) {
   EXPECT_EQ(spec.attacks[1].spec.train.learning_rate, 1e-4);
 }
 
+TEST(ProofSpec, ADefenceMayBeginWithTheModelOfAnother) {
+  Json json = proof();
+  json["defences"] = {{"trap", {{"method", "ctrap"}}}, {"both", {{"method", "sdd"}, {"after", "trap"}}}};
+  const ProofSpec spec = read_proof_spec(json, "proof");
+  EXPECT_EQ(spec.defences[0].after, "");
+  EXPECT_EQ(spec.defences[1].after, "trap");
+  json["defences"] = {{"both", {{"method", "sdd"}, {"after", "trap"}}}, {"trap", {{"method", "ctrap"}}}};
+  EXPECT_USER_ERROR(
+      read_proof_spec(json, "proof"),
+      "proof: defences: both: 'after' is 'trap', want a defence that stands above it: there is none");
+}
+
 TEST(ProofSpec, AWrongSweepIsNamed) {
   Json json = proof();
   json["defences"]["trap"]["sweep"] = {{"train.learning_rate", 1e-5}};
