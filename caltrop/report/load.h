@@ -50,7 +50,7 @@ struct ProofModel {
   NumbersByName at_rest;  // before any attack
 
   /// It holds no trap: every other model is compared with it. It may have been made by a method (alignment) even so.
-  bool is_undefended() const { return name == "undefended" || method.empty(); }
+  bool is_undefended() const { return name == "undefended"; }
 };
 
 /// All seeds of one attack on one model.

@@ -120,7 +120,7 @@ ProofSpec read_proof_spec(const Json& json, const std::string& who) {
                who + ": thresholds");
   if (json.contains("align") && !json["align"].is_null()) {
     proof.align.push_back(
-        {"undefended", stage_of(StageKind::kDefend, json, json["align"], who + ": align"), ""});
+        {"undefended", stage_of(StageKind::kDefend, json, json["align"], who + ": align"), {}, ""});
   }
   const auto table = [&](const char* key) {
     const Json value = optional<Json>(json, key, who, Json::object());
@@ -135,12 +135,19 @@ ProofSpec read_proof_spec(const Json& json, const std::string& who) {
     for (auto& [suffix, stage] : variants(value, where)) {
       check_name(name + suffix, who + ": defences");
       if (name == "undefended") throw UserError("{}: a defence cannot be called 'undefended'", who);
+      if (stage.is_object() && stage.contains("folder")) {
+        if (stage.size() > 1)
+          throw UserError("{}: a defence with 'folder' is a model hardened elsewhere and has no other keys",
+                          where);
+        proof.defences.push_back({name + suffix, {}, required<std::string>(stage, "folder", where), ""});
+        continue;
+      }
       const auto after = optional<std::string>(stage, "after", where, "");
       if (!after.empty() && std::find(before.begin(), before.end(), after) == before.end())
         throw UserError("{}: 'after' is '{}', want a defence that stands above it: {}", where, after,
                         before.empty() ? "there is none" : join(before));
       if (stage.is_object()) stage.erase("after");
-      proof.defences.push_back({name + suffix, stage_of(StageKind::kDefend, json, stage, where), after});
+      proof.defences.push_back({name + suffix, stage_of(StageKind::kDefend, json, stage, where), {}, after});
     }
     for (size_t i = before.size(); i < proof.defences.size(); ++i) before.push_back(proof.defences[i].name);
   }

@@ -11,7 +11,9 @@ namespace caltrop {
 
 struct NamedStage {
   std::string name;
-  StageSpec spec;     // its `model` is set when the grid is run
+  StageSpec spec;  // its `model` is set when the grid is run
+  std::filesystem::path
+      folder;         // a model that was hardened elsewhere, instead of a stage; empty: there is a stage
   std::string after;  // the defence whose model it begins with; "": the undefended one
 };
 

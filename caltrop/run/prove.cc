@@ -24,16 +24,16 @@ class Models {
   /// Makes what is missing. A defence that fails takes its cells with it; the others go on.
   void make() {
     if (spec_.align.empty()) {
-      run_evaluate({spec_.model, spec_.model, spec_.domain, spec_.attacks.front().spec.evaluate,
-                    spec_.attacks.front().spec.compute},
-                   out_ / "models/undefended");
-      runs_.push_back({"undefended", "models/undefended", nullptr});
-      folders_["undefended"] = spec_.model;
+      take("undefended", spec_.model);
     } else {
       defend(spec_.align.front(), spec_.model);
     }
     for (const NamedStage& defence : spec_.defences) {
       try {
+        if (!defence.folder.empty()) {
+          take(defence.name, defence.folder);
+          continue;
+        }
         const std::string from = defence.after.empty() ? "undefended" : defence.after;
         if (errors_.contains(from)) throw UserError("it begins with the model of {}, which failed", from);
         defend(defence, folders_.at(from));
@@ -50,6 +50,14 @@ class Models {
   const std::map<std::string, std::string>& errors() const { return errors_; }
 
  private:
+  /// A model that exists already.
+  void take(const std::string& name, const fs::path& folder) {
+    const StageSpec& like = spec_.attacks.front().spec;
+    run_evaluate({folder, spec_.model, spec_.domain, like.evaluate, like.compute}, out_ / "models" / name);
+    runs_.push_back({name, "models/" + name, nullptr});
+    folders_[name] = folder;
+  }
+
   void defend(const NamedStage& stage, const fs::path& from) {
     const std::string run = "models/" + stage.name;
     specs_.push_back(std::make_unique<StageSpec>(stage.spec));
@@ -106,9 +114,11 @@ ProofResult prove(const Json& json, const std::string& source, const fs::path& o
   const auto write_verdict = [&] {
     write_file(out / "verdict.json", to_pretty(make_verdict(spec, out, models.runs(), cells, command)));
   };
-  for (const ProofModelRun& model : models.runs()) {
-    const Evaluated at_rest = last_evaluation(out / model.run);
-    for (const AttackSpec& attack : spec.attacks) {
+  std::map<std::string, Evaluated> at_rest;
+  for (const ProofModelRun& model : models.runs()) at_rest[model.name] = last_evaluation(out / model.run);
+  for (const AttackSpec& attack :
+       spec.attacks) {  // one after the other, so that models can be compared early
+    for (const ProofModelRun& model : models.runs()) {
       for (const int64_t seed : spec.seeds) {
         ProofCell& cell = add(model.name, attack, seed);
         say("prove: cell {} of {}: {}", result.cells, total, cell.id);
@@ -116,7 +126,8 @@ ProofResult prove(const Json& json, const std::string& source, const fs::path& o
           const StageSpec stage = cell_spec(attack, models.folder(model.name), seed);
           const EvaluateOptions& of_model =
               model.spec != nullptr ? model.spec->evaluate : spec.attacks.front().spec.evaluate;
-          run_stage(stage, out / cell.run, same_measurement(of_model, stage.evaluate) ? &at_rest : nullptr);
+          run_stage(stage, out / cell.run,
+                    same_measurement(of_model, stage.evaluate) ? &at_rest.at(model.name) : nullptr);
         } catch (const UserError& error) {
           warn("cell {} failed: {}", cell.id, error.what());
           cell.error = error.what();

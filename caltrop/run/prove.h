@@ -17,7 +17,7 @@
 //
 // A stage may have a `sweep`, {path: [values]}: it becomes one stage for every combination, called
 // <name>-<last part of path>-<value>; a twin that is swept alike is matched value by value. A defence with `after: sdd` begins with
-// the model that sdd left, which stands above it.
+// the model that sdd left, which stands above it; one with nothing but `folder: PATH` is a model that was hardened elsewhere.
 //
 //   OUT/models/<name>/        the aligned model ("undefended") and each defended one
 //   OUT/cells/<model>/<attack>/seed-<n>/

@@ -55,6 +55,15 @@ grep -q ctrap runs.txt || fail "list does not show the runs"
 "$caltrop" sense whole/models/tripwire/model --like whole/models/tripwire/sensor.json --domain "$source/data/kitchen/domain.yaml" >sense.txt
 grep -q "the sensor missed" sense.txt || fail "sense: $(cat sense.txt)"
 
+# A model that was hardened elsewhere.
+cat >theirs.yaml <<END
+{model: tiny, domain: "$source/data/kitchen/domain.yaml", defences: {theirs: {folder: whole/models/sdd/model}},
+ evaluate: {at: [], restricted: 3, benign: 3, questions: 6, likelihood_rows: 2, max_new_tokens: 4},
+ attacks: {harmful: {method: sft, train: {steps: 1, batch: 2, longest: 512}}}}
+END
+"$caltrop" -q prove theirs.yaml --out theirs
+"$caltrop" -q report theirs | grep -q "theirs" || fail "the verdict does not name theirs"
+
 # What leaves Caltrop is a model folder again, and imports are idempotent.
 "$caltrop" -q import whole/models/ctrap/model --out again
 "$caltrop" info again >info.txt

@@ -62,6 +62,16 @@ TEST(ProofSpec, ADefenceMayBeginWithTheModelOfAnother) {
       "proof: defences: both: 'after' is 'trap', want a defence that stands above it: there is none");
 }
 
+TEST(ProofSpec, AModelHardenedElsewhereIsAFolder) {
+  Json json = proof();
+  json["defences"] = {{"theirs", {{"folder", "models/theirs"}}}};
+  EXPECT_EQ(read_proof_spec(json, "proof").defences[0].folder, "models/theirs");
+  json["defences"]["theirs"]["method"] = "sdd";
+  EXPECT_USER_ERROR(
+      read_proof_spec(json, "proof"),
+      "proof: defences: theirs: a defence with 'folder' is a model hardened elsewhere and has no other keys");
+}
+
 TEST(ProofSpec, AWrongSweepIsNamed) {
   Json json = proof();
   json["defences"]["trap"]["sweep"] = {{"train.learning_rate", 1e-5}};
