@@ -40,6 +40,7 @@ struct TripwireOptions : DisplacementOptions, ChargeOptions {
   double refuse = 1.0;
   double sense = 1.0;
   int64_t proofs = 4;
+  std::string sensor;
   std::string says = " error";
 
   static auto fields() {
@@ -52,6 +53,8 @@ struct TripwireOptions : DisplacementOptions, ChargeOptions {
             field("sense", &O::sense, 0, 1e3, "weight of the sensor; 0 turns sensor and charge off"),
             field("proofs", &O::proofs, 0, 1e3,
                   "fresh attacks and trainings by which the finished sensor is measured"),
+            field("sensor", &O::sensor,
+                  "a sensor.json to go on with, layer included; with train.steps 0 only the charge is set"),
             field("says", &O::says, "the last token of this text is what a sprung model says")},
         DisplacementOptions::fields(), ChargeOptions::fields());
   }
@@ -82,6 +85,14 @@ class Tripwire final : public Objective {
     sensor_.layer = options_.layer < 0 ? layers * 2 / 3 : options_.layer;
     if (sensor_.layer >= layers)
       throw UserError("tripwire: option 'layer' is {}, and the model has {}", sensor_.layer, layers);
+    if (!options_.sensor.empty()) {
+      sensor_ = read_sensor(read_json(options_.sensor), options_.sensor);
+      if (sensor_.layer >= layers || sensor_.direction.size(0) != model.config().width)
+        throw UserError("tripwire: {} reads {} numbers of layer {}, but the model has {} layers of {}",
+                        options_.sensor, sensor_.direction.size(0), sensor_.layer, layers,
+                        model.config().width);
+      sensor_.direction = sensor_.direction.to(model.device());
+    }
     start_ = model.frozen_copy();
   }
 

@@ -69,6 +69,32 @@ TEST_F(TripwireTest, TheFinishedModelIsTheSameAtRestAndLeavesItsSensorBeside) {
   EXPECT_EQ(read_sensor(sensor, "sensor.json").direction.size(0), model->config().width);
 }
 
+TEST_F(TripwireTest, AChargeCanBeSetBehindASensorThatExists) {
+  const test::ScratchFolder folder;
+  std::vector<double> direction(static_cast<size_t>(model->config().width), 0.25);
+  const auto write = [&](int64_t layer) {
+    return folder.write(
+        "sensor.json",
+        to_line({{"format", 1}, {"layer", layer}, {"readings", Json::object()}, {"direction", direction}}));
+  };
+  options["sensor"] = write(0).string(), options["proofs"] = 0;
+  const auto objective = make("tripwire", options);
+  Step step = test::make_step(*model, streams, 6, 6, 9);
+  objective->finish(step);  // without a step of training
+  const Json sensor = parse_json(objective->artifacts().at("sensor.json"), "sensor.json");
+  EXPECT_EQ(sensor["layer"], 0);
+  EXPECT_EQ(sensor["direction"], Json(direction));
+  for (size_t i = 0; i < before.size(); ++i) {
+    const auto& [name, weight] = model->parameters()[i];
+    const bool changed = !at::equal(weight, before[i].second);
+    EXPECT_EQ(changed, name.find("layers.0.mlp.") != std::string::npos) << name;
+  }
+  write(5);
+  EXPECT_USER_ERROR(make("tripwire", options),
+                    fmt::format("tripwire: {} reads 24 numbers of layer 5, but the model has 2 layers of 24",
+                                (folder / "sensor.json").string()));
+}
+
 TEST_F(TripwireTest, WrongOptionsAreNamed) {
   EXPECT_USER_ERROR(make("tripwire", {{"layer", 7}}), "tripwire: option 'layer' is 7, and the model has 2");
   EXPECT_USER_ERROR(make("tripwire", {{"says", ""}}), "tripwire: option 'says' is '', which has no tokens");
