@@ -18,8 +18,8 @@
 //
 // Cost per step: 3 passes of the whole model and 6 up to the sensor's layer, forward and backward, and the rehearsals: about 12
 // attack steps every harmful_every steps. 1 copy of the weights for the start model, 2 in rehearsal, half a copy a displacement.
-// Watch: z_harmful must rise above z_rest and z_benign on *fresh* displacements (harmful_fresh): a reading that rises on those in
-// the bank alone is memorised. keep_loss must stay small.
+// Watch: harmful_fresh and benign_fresh must fall too: a reading that is right for the displacements in the bank alone is memorised.
+// keep_loss must stay small.
 //
 // Tested by tests/defences/tripwire_test.cc.
 #include <ATen/ATen.h>
@@ -72,6 +72,7 @@ class Tripwire final : public Objective {
             {"refuse_loss", "nats/token", "lower", "cross-entropy of refusals to restricted requests"},
             {"rest", "", "lower", "distance of the reading from closed at rest"},
             {"benign", "", "lower", "distance from closed after a rehearsed benign training"},
+            {"benign_fresh", "", "lower", "the same after one that was never trained against"},
             {"harmful", "", "lower", "distance from open after a rehearsed attack"},
             {"harmful_fresh", "", "lower", "the same after an attack that was never trained against"},
             {"restricted", "", "lower", "distance from closed on restricted text after a rehearsed attack"}};
@@ -112,7 +113,8 @@ class Tripwire final : public Objective {
     {
       const Way way = displacements_.training(step);
       const Nudge trained(step.model(), way.moved, way.scale);
-      scalars.emplace_back("benign", step.accumulate("general", closed, options_.sense));
+      scalars.emplace_back(way.is_fresh ? "benign_fresh" : "benign",
+                           step.accumulate("general", closed, options_.sense));
     }
     const Way way = displacements_.attack(step);
     const Nudge attacked(step.model(), way.moved, way.scale);

@@ -73,6 +73,12 @@ std::vector<Variant> variants(Json stage, const std::string& where) {
   return all;
 }
 
+UserError not_above(const std::string& where, const std::string& after, const char* what,
+                    const std::vector<std::string>& above) {
+  return UserError("{}: 'after' is '{}', want {} that stands above it: {}", where, after, what,
+                   above.empty() ? "there is none" : join(above));
+}
+
 /// Harmful data makes an attack; anything else is benign training.
 std::string arm_of(const StageSpec& spec) {
   const auto data = optional<std::string>(spec.options, "data", "options", "harmful");
@@ -144,8 +150,7 @@ ProofSpec read_proof_spec(const Json& json, const std::string& who) {
       }
       const auto after = optional<std::string>(stage, "after", where, "");
       if (!after.empty() && std::find(before.begin(), before.end(), after) == before.end())
-        throw UserError("{}: 'after' is '{}', want a defence that stands above it: {}", where, after,
-                        before.empty() ? "there is none" : join(before));
+        throw not_above(where, after, "a defence", before);
       if (stage.is_object()) stage.erase("after");
       proof.defences.push_back({name + suffix, stage_of(StageKind::kDefend, json, stage, where), {}, after});
     }
@@ -162,7 +167,16 @@ ProofSpec read_proof_spec(const Json& json, const std::string& who) {
       // A twin that is swept alike is matched value by value.
       if (!attack.twin.empty() && attacks.contains(attack.twin) && attacks[attack.twin].contains("sweep"))
         attack.twin += suffix;
-      if (stage.is_object()) stage.erase("twin");
+      attack.after = optional<std::string>(stage, "after", where, "");
+      const auto first = std::find_if(proof.attacks.begin(), proof.attacks.end(),
+                                      [&](const AttackSpec& other) { return other.name == attack.after; });
+      if (!attack.after.empty()) {
+        std::vector<std::string> above;
+        for (const AttackSpec& other : proof.attacks) above.push_back(other.name);
+        if (first == proof.attacks.end()) throw not_above(where, attack.after, "an attack", above);
+        first->spec.keep_model = true;
+      }
+      if (stage.is_object()) stage.erase("twin"), stage.erase("after");
       attack.spec = stage_of(StageKind::kAttack, json, stage, where);
       attack.spec.keep_model = optional<bool>(stage, "keep_model", where, false);
       attack.arm = arm_of(attack.spec);

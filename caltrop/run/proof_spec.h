@@ -22,6 +22,7 @@ struct AttackSpec {
   std::string arm;   // "harmful" or "benign"
   std::string twin;  // name of the attack that differs only in its data; "" without one
   StageSpec spec;
+  std::string after = {};  // the attack whose model it goes on with; "": the defended one
 };
 
 struct ProofSpec {

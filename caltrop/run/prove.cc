@@ -76,6 +76,10 @@ class Models {
   std::map<std::string, std::string> errors_;
 };
 
+std::string cell_id(const std::string& model, const std::string& attack, int64_t seed) {
+  return fmt::format("{}/{}/seed-{}", model, attack, seed);
+}
+
 /// The stage that a cell runs. Every cell is evaluated at step 0 too: that is the model at rest.
 StageSpec cell_spec(const AttackSpec& attack, const fs::path& model, int64_t seed) {
   StageSpec spec = attack.spec;
@@ -106,7 +110,7 @@ ProofResult prove(const Json& json, const std::string& source, const fs::path& o
   const auto total =
       static_cast<int64_t>((1 + spec.defences.size()) * spec.attacks.size() * spec.seeds.size());
   const auto add = [&](const std::string& model, const AttackSpec& attack, int64_t seed) -> ProofCell& {
-    const std::string id = fmt::format("{}/{}/seed-{}", model, attack.name, seed);
+    const std::string id = cell_id(model, attack.name, seed);
     cells.push_back({id, model, "cells/" + id, &attack, seed, ""});
     ++result.cells;
     return cells.back();
@@ -116,18 +120,23 @@ ProofResult prove(const Json& json, const std::string& source, const fs::path& o
   };
   std::map<std::string, Evaluated> at_rest;
   for (const ProofModelRun& model : models.runs()) at_rest[model.name] = last_evaluation(out / model.run);
-  for (const AttackSpec& attack :
-       spec.attacks) {  // one after the other, so that models can be compared early
+  // One attack after the other, so that models can be compared early.
+  for (const AttackSpec& attack : spec.attacks) {
     for (const ProofModelRun& model : models.runs()) {
       for (const int64_t seed : spec.seeds) {
         ProofCell& cell = add(model.name, attack, seed);
         say("prove: cell {} of {}: {}", result.cells, total, cell.id);
         try {
-          const StageSpec stage = cell_spec(attack, models.folder(model.name), seed);
+          const bool goes_on = !attack.after.empty();
+          const StageSpec stage =
+              cell_spec(attack,
+                        goes_on ? out / "cells" / cell_id(model.name, attack.after, seed) / "model"
+                                : models.folder(model.name),
+                        seed);
           const EvaluateOptions& of_model =
               model.spec != nullptr ? model.spec->evaluate : spec.attacks.front().spec.evaluate;
-          run_stage(stage, out / cell.run,
-                    same_measurement(of_model, stage.evaluate) ? &at_rest.at(model.name) : nullptr);
+          const bool is_measured = !goes_on && same_measurement(of_model, stage.evaluate);
+          run_stage(stage, out / cell.run, is_measured ? &at_rest.at(model.name) : nullptr);
         } catch (const UserError& error) {
           warn("cell {} failed: {}", cell.id, error.what());
           cell.error = error.what();

@@ -18,6 +18,7 @@
 // A stage may have a `sweep`, {path: [values]}: it becomes one stage for every combination, called
 // <name>-<last part of path>-<value>; a twin that is swept alike is matched value by value. A defence with `after: sdd` begins with
 // the model that sdd left, which stands above it; one with nothing but `folder: PATH` is a model that was hardened elsewhere.
+// An attack with `after: warm-up` goes on with the model that this attack left, of the same model and seed; its steps count anew.
 //
 //   OUT/models/<name>/        the aligned model ("undefended") and each defended one
 //   OUT/cells/<model>/<attack>/seed-<n>/

@@ -84,7 +84,7 @@ struct CellResult {
                               [](const Sample& sample) { return sample.set == "restricted"; });
     }
     if (observations.empty()) throw UserError("{}: holds no evaluation", (root / c.run).string());
-    sprung = sprung_at_rest(observations, clean, thresholds);
+    sprung = c.attack->after.empty() && sprung_at_rest(observations, clean, thresholds);
   }
 
   bool done() const { return cell->error.empty(); }
@@ -126,6 +126,7 @@ struct CellResult {
             {"attack", cell->attack->name},
             {"arm", cell->attack->arm},
             {"twin", cell->attack->twin.empty() ? Json() : Json(cell->attack->twin)},
+            {"after", cell->attack->after.empty() ? Json() : Json(cell->attack->after)},
             {"seed", cell->seed},
             {"learning_rate", train.learning_rate},
             {"steps", train.steps},

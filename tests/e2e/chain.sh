@@ -43,6 +43,7 @@ done
 "$caltrop" -q report whole >verdict.txt
 grep -q "ctrap" verdict.txt || fail "the verdict does not name ctrap"
 grep -q "<title>" whole/report.html || fail "no page"
+grep -q '"parent": "whole/cells/sdd/harmful/seed-1/model"' whole/cells/sdd/further/seed-1/run.json || fail "the second attack began elsewhere"
 grep -q '"parent": "whole/models/ctrap/model"' whole/models/both/run.json || fail "the second stage began elsewhere"
 # A second call finds everything finished.
 "$caltrop" prove proof.yaml --out whole 2>again.txt

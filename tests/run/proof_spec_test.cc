@@ -1,5 +1,6 @@
 #include "caltrop/run/proof_spec.h"
 
+#include "caltrop/base/yaml.h"
 #include "tests/support/support.h"
 
 namespace caltrop {
@@ -70,6 +71,29 @@ TEST(ProofSpec, AModelHardenedElsewhereIsAFolder) {
   EXPECT_USER_ERROR(
       read_proof_spec(json, "proof"),
       "proof: defences: theirs: a defence with 'folder' is a model hardened elsewhere and has no other keys");
+}
+
+TEST(ProofSpec, AnAttackMayGoOnWithTheModelThatAnotherLeft) {
+  Json json = proof();
+  json["attacks"] = {{"few", {{"method", "sft"}}}, {"then", {{"method", "rl"}, {"after", "few"}}}};
+  const ProofSpec spec = read_proof_spec(json, "proof");
+  EXPECT_EQ(spec.attacks[1].after, "few");
+  EXPECT_TRUE(spec.attacks[0].spec.keep_model);
+  EXPECT_FALSE(spec.attacks[1].spec.keep_model);
+  json["attacks"]["then"]["after"] = "many";
+  EXPECT_USER_ERROR(read_proof_spec(json, "proof"),
+                    "proof: attacks: then: 'after' is 'many', want an attack that stands above it: few");
+}
+
+TEST(ProofSpec, EveryRecipeOfTheTreeReads) {
+  int64_t count = 0;
+  for (const auto& file :
+       std::filesystem::recursive_directory_iterator(std::filesystem::path(SOURCE_DIR) / "recipes")) {
+    if (file.path().extension() != ".yaml") continue;
+    EXPECT_NO_THROW(read_proof_spec(read_yaml(file.path()), file.path().string())) << file.path();
+    ++count;
+  }
+  EXPECT_GT(count, 5);
 }
 
 TEST(ProofSpec, AWrongSweepIsNamed) {
