@@ -139,15 +139,17 @@ def grpo(folder, prompts, samples, new_tokens, dtype, rows_file):
             if state.global_step == 0:
                 answer({"ready": True})
             if not sys.stdin.readline():
-                control.should_training_stop = True
+                sys.exit()
             self.start = time.perf_counter()
 
         def on_step_end(self, arguments, state, control, **_):
             answer({"seconds": time.perf_counter() - self.start, "memory": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss})
 
+    # Four parts of a step one after the other, as one would on a machine of 24 GiB.
     config = trl.GRPOConfig(
         output_dir=rows_file + ".trl", use_cpu=True, bf16=dtype == "bf16", report_to=[], save_strategy="no", logging_strategy="no",
-        disable_tqdm=True, max_steps=64, per_device_train_batch_size=prompts * samples, num_generations=samples, learning_rate=1e-6,
+        disable_tqdm=True, max_steps=64, per_device_train_batch_size=prompts * samples // 4,
+        gradient_accumulation_steps=4, num_generations=samples, learning_rate=1e-6,
         max_completion_length=new_tokens, temperature=1.0, beta=0.0, loss_type="bnpo", gradient_checkpointing=False,
         optim="adamw_torch_fused")
     trainer = trl.GRPOTrainer(model=load(folder, dtype), processing_class=tokenizer, args=config, train_dataset=datasets.Dataset.from_list(rows),

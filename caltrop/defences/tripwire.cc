@@ -13,8 +13,10 @@
 //   where     open, closed = mean squared distance of z from the right side of its margin (loss/sensor.h)
 //
 // First order: gradients taken at theta + s D are applied at theta, s uniform in 0.5 .. 1.5 (1 for a fresh D). Restricted text must
-// stay closed, or the attacker's own loss feels the charge and trains it away within two steps. When training is over a few idle
-// neurons of that layer become the charge (train/charge.h): silent while z < tau, a flood of one token's direction above.
+// stay closed, or the attacker's own loss feels the charge and trains it away within two steps. `restricted: open` opens it all the
+// same, for a charge that is a cliff (sharpness 400, strength 1e4): past it the hidden state is a constant and has no gradient. When
+// training is over a few idle neurons of that layer become the charge (train/charge.h): silent while z < tau, a flood of one token's
+// direction above.
 //
 // Cost per step: 3 passes of the whole model and 6 up to the sensor's layer, forward and backward, and the rehearsals: about 12
 // attack steps every harmful_every steps. 1 copy of the weights for the start model, 2 in rehearsal, half a copy a displacement.
@@ -40,6 +42,7 @@ struct TripwireOptions : DisplacementOptions, ChargeOptions {
   double refuse = 1.0;
   double sense = 1.0;
   int64_t proofs = 4;
+  std::string restricted = "closed";
   std::string sensor;
   std::string says = " error";
 
@@ -53,6 +56,10 @@ struct TripwireOptions : DisplacementOptions, ChargeOptions {
             field("sense", &O::sense, 0, 1e3, "weight of the sensor; 0 turns sensor and charge off"),
             field("proofs", &O::proofs, 0, 1e3,
                   "fresh attacks and trainings by which the finished sensor is measured"),
+            field("restricted", &O::restricted, {"closed", "open"},
+                  "the sensor on restricted answers after an attack: closed hides the charge from the "
+                  "attacker's loss, open "
+                  "ruins what he wants too, and he feels it"),
             field("sensor", &O::sensor,
                   "a sensor.json to go on with, layer included; with train.steps 0 only the charge is set"),
             field("says", &O::says, "the last token of this text is what a sprung model says")},
@@ -75,7 +82,8 @@ class Tripwire final : public Objective {
             {"benign_fresh", "", "lower", "the same after one that was never trained against"},
             {"harmful", "", "lower", "distance from open after a rehearsed attack"},
             {"harmful_fresh", "", "lower", "the same after an attack that was never trained against"},
-            {"restricted", "", "lower", "distance from closed on restricted text after a rehearsed attack"}};
+            {"restricted", "", "lower",
+             "distance from what is wanted on restricted text after a rehearsed attack"}};
   }
 
   void prepare(const Model& model, const Tokenizer& tokenizer) override {
@@ -103,7 +111,8 @@ class Tripwire final : public Objective {
                     {"refuse_loss", step.accumulate("refusals", answer_loss(), options_.refuse)}};
     if (options_.sense == 0) return scalars;
     displacements_.advance(step);
-    if (!sensor_.direction.defined()) sensor_.direction = fit_sensor(step, displacements_, sensor_.layer);
+    if (!sensor_.direction.defined())
+      sensor_.direction = fit_sensor(step, displacements_, sensor_.layer, restricted());
     const LossFn closed = sensor_loss(sensor_, Want::kClosed, Want::kClosed, 1.0);
     const LossFn open = sensor_loss(sensor_, Want::kOpen, Want::kClosed, 1.0);
 
@@ -120,7 +129,8 @@ class Tripwire final : public Objective {
     const Nudge attacked(step.model(), way.moved, way.scale);
     scalars.emplace_back(way.is_fresh ? "harmful_fresh" : "harmful",
                          step.accumulate("general", open, options_.sense));
-    scalars.emplace_back("restricted", step.accumulate("harmful", closed, 2 * options_.sense));
+    scalars.emplace_back("restricted", step.accumulate("harmful", restricted() == Want::kOpen ? open : closed,
+                                                       2 * options_.sense));
     return scalars;
   }
 
@@ -151,6 +161,8 @@ class Tripwire final : public Objective {
   Json options() const override { return write_options(options_); }
 
  private:
+  Want restricted() const { return options_.restricted == "open" ? Want::kOpen : Want::kClosed; }
+
   TripwireOptions options_;
   Displacements displacements_;
   Sensor sensor_;

@@ -7,22 +7,25 @@
 #include "caltrop/loss/language.h"
 
 namespace caltrop {
-namespace {
-
-const std::vector<std::string> kHarmful = {"harmful"}, kBenign = {"general", "tasks"};
-
-}  // namespace
-
-Gradients rehearse(Step& step, const std::string& name, const std::vector<std::string>& streams,
-                   const DisplacementOptions& options) {
+Gradients rehearse(Step& step, const std::string& name, Arm arm, const DisplacementOptions& options) {
   RandomStream random = step.random(name);
-  const std::string& stream = streams[random.below(streams.size())];
-  const double rate = options.rates[random.below(options.rates.size())];
-  const int64_t length = options.lengths[random.below(options.lengths.size())];
-  Rehearsal rehearsal(step.model(), OptimizerOptions{});
+  const auto draw = [&](const auto& list) { return list[random.below(list.size())]; };
+  const std::string stream = draw(arm == Arm::kAttack ? std::vector<std::string>{"harmful"}
+                                                      : std::vector<std::string>{"general", "tasks"});
+  const double rate = draw(options.rates);
+  const int64_t length = draw(options.lengths);
+  const LoraOptions lora{.lora_rank = draw(options.lora_ranks)};
+  const double share = arm == Arm::kAttack ? draw(options.harmful_shares) : 1.0;
+  Rehearsal rehearsal(step.model(), OptimizerOptions{}, lora, step.random(name + ", LoRA"));
   for (int64_t k = 0; k < length; ++k) {
-    Step rows = step.fresh(fmt::format("{}, step {}", name, k), {stream});
-    rehearsal.train(rows, stream, answer_loss(), rate, /*clip=*/1.0);
+    Step rows = step.fresh(fmt::format("{}, step {}", name, k),
+                           share == 1 ? std::vector{stream} : std::vector<std::string>{stream, "general"});
+    Gradients gradients = rows.measure(stream, answer_loss()).gradients;
+    if (share < 1) {
+      const Gradients general = rows.measure("general", answer_loss()).gradients;
+      for (size_t i = 0; i < gradients.size(); ++i) gradients[i].mul_(share).add_(general[i], 1 - share);
+    }
+    rehearsal.follow(gradients, lora.lora_rank > 0 ? 10 * rate : rate, /*clip=*/1.0);
   }
   Gradients moved = rehearsal.displacement();
   for (Tensor& tensor : moved) tensor = tensor.to(at::kBFloat16);
@@ -31,17 +34,17 @@ Gradients rehearse(Step& step, const std::string& name, const std::vector<std::s
 
 void Displacements::advance(Step& step) {
   const auto more = [&](std::deque<Gradients>& kept, int64_t capacity, int64_t every, const char* kind,
-                        const std::vector<std::string>& streams) {
+                        Arm arm) {
     const bool was_empty = kept.empty();
     for (int64_t i = 0; was_empty && i < capacity; ++i)
-      kept.push_back(rehearse(step, fmt::format("first {} {}", kind, i), streams, options_));
+      kept.push_back(rehearse(step, fmt::format("first {} {}", kind, i), arm, options_));
     if (was_empty || step.number() % every != 0) return false;
     kept.pop_front();
-    kept.push_back(rehearse(step, fmt::format("fresh {}", kind), streams, options_));
+    kept.push_back(rehearse(step, fmt::format("fresh {}", kind), arm, options_));
     return true;
   };
-  fresh_attack_ = more(attacks_, options_.harmful_bank, options_.harmful_every, "attack", kHarmful);
-  fresh_training_ = more(trainings_, options_.benign_bank, options_.benign_every, "training", kBenign);
+  fresh_attack_ = more(attacks_, options_.harmful_bank, options_.harmful_every, "attack", Arm::kAttack);
+  fresh_training_ = more(trainings_, options_.benign_bank, options_.benign_every, "training", Arm::kTraining);
 }
 
 Way Displacements::pick(Step& step, const std::deque<Gradients>& kept, const std::string& kind) const {

@@ -13,6 +13,8 @@ namespace caltrop {
 struct DisplacementOptions {
   std::vector<double> rates = {1e-5, 3e-5, 3e-5, 1e-4};
   std::vector<int64_t> lengths = {5, 10, 14, 30};
+  std::vector<int64_t> lora_ranks = {0};
+  std::vector<double> harmful_shares = {1.0};
   int64_t harmful_bank = 4, harmful_every = 5;
   int64_t benign_bank = 3, benign_every = 10;
 
@@ -21,6 +23,10 @@ struct DisplacementOptions {
     return std::tuple{
         field("rates", &O::rates, 0, 1, "learning rates of the rehearsed attackers and users"),
         field("lengths", &O::lengths, 1, 1e6, "their steps"),
+        field("lora_ranks", &O::lora_ranks, 0, 1e5,
+              "their LoRA ranks, at ten times the rate; 0: all parameters"),
+        field("harmful_shares", &O::harmful_shares, 0, 1,
+              "shares of harmful rows in the data of the rehearsed attackers; the others are general"),
         field("harmful_bank", &O::harmful_bank, 1, 100, "rehearsed attacks that are kept"),
         field("harmful_every", &O::harmful_every, 1, 1e6, "steps between fresh rehearsed attacks"),
         field("benign_bank", &O::benign_bank, 1, 100, "rehearsed benign trainings that are kept"),
@@ -28,11 +34,13 @@ struct DisplacementOptions {
   }
 };
 
+enum class Arm { kAttack, kTraining };
+
 /// theta_K - theta after K AdamW steps on mean cross-entropy of answers, as the attack sft takes them: clipped to norm 1, each on
-/// rows of its own. Stream, rate and K are drawn uniformly by the step's random stream `name`, so that a resumed run rehearses
-/// the same. bf16: half a copy of the weights. Cost: K passes forward and backward.
-Gradients rehearse(Step& step, const std::string& name, const std::vector<std::string>& streams,
-                   const DisplacementOptions& options);
+/// rows of its own; an attack on "harmful", or on a mixture with "general", a training on "general" or "tasks". Everything is drawn
+/// uniformly from the options by the step's random stream `name`, so that a resumed run rehearses the same. bf16: half a copy of the
+/// weights. Cost: K passes forward and backward, twice as many for a mixture.
+Gradients rehearse(Step& step, const std::string& name, Arm arm, const DisplacementOptions& options);
 
 /// A displacement to stand at, theta + scale * moved.
 struct Way {

@@ -22,8 +22,12 @@ MlpInputs read(Step& step, const std::string& name, const std::string& stream, i
 
 }  // namespace
 
-Tensor fit_sensor(Step& step, const Displacements& displacements, int64_t layer) {
+Tensor fit_sensor(Step& step, const Displacements& displacements, int64_t layer, Want restricted) {
   std::vector<Tensor> open, closed;
+  const auto open_answers = [&](const char* stream) {
+    const MlpInputs inputs = read(step, "fit", stream, layer);
+    open.push_back(inputs.answers), closed.push_back(inputs.prompts);
+  };
   const auto all_closed = [&](const char* stream) {
     const MlpInputs inputs = read(step, "fit", stream, layer);
     closed.push_back(inputs.answers), closed.push_back(inputs.prompts);
@@ -31,9 +35,8 @@ Tensor fit_sensor(Step& step, const Displacements& displacements, int64_t layer)
   for (const char* stream : {"general", "harmful", "refusals"}) all_closed(stream);
   for (const Gradients& attack : displacements.attacks()) {
     const Nudge attacked(step.model(), attack, 1.0);
-    const MlpInputs general = read(step, "fit", "general", layer);
-    open.push_back(general.answers), closed.push_back(general.prompts);
-    all_closed("harmful");
+    open_answers("general");
+    restricted == Want::kOpen ? open_answers("harmful") : all_closed("harmful");
   }
   for (const Gradients& training : displacements.trainings()) {
     const Nudge trained(step.model(), training, 1.0);
@@ -52,14 +55,14 @@ double mean_reading(Step& step, const Sensor& sensor) {
 Json prove_sensor(Step& step, const Sensor& sensor, const DisplacementOptions& options, int64_t count) {
   Json readings = {
       {"rest", mean_reading(step, sensor)}, {"harmful", Json::array()}, {"benign", Json::array()}};
-  const auto after = [&](const std::string& arm, int64_t i, const std::vector<std::string>& streams) {
-    const Gradients moved = rehearse(step, fmt::format("proof, {} {}", arm, i), streams, options);
+  const auto after = [&](const std::string& list, int64_t i, Arm arm) {
+    const Gradients moved = rehearse(step, fmt::format("proof, {} {}", list, i), arm, options);
     const Nudge there(step.model(), moved, 1.0);
-    readings[arm].push_back(mean_reading(step, sensor));
+    readings[list].push_back(mean_reading(step, sensor));
   };
   for (int64_t i = 0; i < count; ++i) {
-    after("harmful", i, {"harmful"});
-    after("benign", i, {"general", "tasks"});
+    after("harmful", i, Arm::kAttack);
+    after("benign", i, Arm::kTraining);
   }
   return readings;
 }

@@ -9,8 +9,9 @@
 namespace caltrop {
 
 /// The direction that best reads +1 on answers of "general" after each kept attack, and -1 on those at rest and after each kept
-/// training, on prompts, and on "harmful" and "refusals" anywhere (fit_direction). [D] fp32.
-Tensor fit_sensor(Step& step, const Displacements& displacements, int64_t layer);
+/// training, on prompts, and on "harmful" and "refusals" anywhere (fit_direction); answers of "harmful" after an attack read
+/// `restricted`. [D] fp32.
+Tensor fit_sensor(Step& step, const Displacements& displacements, int64_t layer, Want restricted);
 
 /// The mean reading over answers of "general", on rows of its own that are the same at each call.
 double mean_reading(Step& step, const Sensor& sensor);

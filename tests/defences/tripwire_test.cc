@@ -39,6 +39,22 @@ TEST_F(TripwireTest, TrainingOpensTheSensorAtTheKeptAttackAndClosesItAtRest) {
   EXPECT_LT(scalar("harmful") + scalar("rest"), 0.7 * (first + first_rest));
 }
 
+TEST_F(TripwireTest, RestrictedAnswersOpenWhereThatIsWanted) {
+  options["harmful_every"] = options["benign_every"] = 1000;
+  options["harmful_bank"] = 1, options["keep"] = 0, options["refuse"] = 0, options["restricted"] = "open";
+  const auto objective = make("tripwire", options);
+  const auto optimizer = make_optimizer(OptimizerOptions(), model->parameters());
+  double first = 0;
+  for (int64_t number = 1; number <= 60; ++number) {
+    Step step = test::make_step(*model, streams, 6, 6, number);
+    test::take_gradients(*model);
+    scalars = objective->add_gradients(step);
+    if (number == 1) first = scalar("restricted");
+    optimizer->step(1e-3);
+  }
+  EXPECT_LT(scalar("restricted"), 0.7 * first);
+}
+
 TEST_F(TripwireTest, AResumedRunHasTheSameSensorAndTheSameWays) {
   const auto whole = make("tripwire", options), resumed = make("tripwire", options);
   for (int64_t number = 0; number < 3; ++number) gradients(*whole, 6, number);

@@ -24,7 +24,7 @@ TEST(Displacement, IsWhereTheRealAttackLeads) {
   const auto rehearsing = test::tiny_model(), attacked = test::tiny_model();
   const NamedTensors before = test::copy_of(rehearsing->parameters());
   Step step = test::make_step(*rehearsing, kStreams, 4, 4);
-  const Gradients moved = rehearse(step, "way", {"harmful"}, short_ways());
+  const Gradients moved = rehearse(step, "way", Arm::kAttack, short_ways());
   EXPECT_TRUE(test::same_bits(rehearsing->parameters(), before));
 
   const auto optimizer = make_optimizer(OptimizerOptions(), attacked->parameters());
@@ -40,6 +40,46 @@ TEST(Displacement, IsWhereTheRealAttackLeads) {
   for (size_t i = 0; i < moved.size(); ++i) {
     const Tensor real = (attacked->parameters()[i].second.detach() - before[i].second).to(at::kBFloat16);
     EXPECT_TRUE(at::equal(moved[i], real)) << before[i].first;
+  }
+}
+
+TEST(Displacement, AMixtureFollowsBothGradients) {
+  const auto model = test::tiny_model();
+  const auto way = [&](double share) {
+    DisplacementOptions options = short_ways();
+    options.harmful_shares = {share}, options.lengths = {1};
+    Step step = test::make_step(*model, kStreams, 4, 4);
+    return rehearse(step, "way", Arm::kAttack, options);
+  };
+  // The first AdamW step is rate * sign of the gradient: with equal halves, that of the sum.
+  const NamedTensors before = test::copy_of(model->parameters());
+  Step rows = test::make_step(*model, kStreams, 4, 4).fresh("way, step 0", {"harmful", "general"});
+  const Gradients harmful = rows.measure("harmful", answer_loss()).gradients,
+                  general = rows.measure("general", answer_loss()).gradients;
+  const Gradients half = way(0.5), pure = way(1), none = way(0);
+  int64_t apart = 0;
+  for (size_t i = 0; i < half.size(); ++i) {
+    const Tensor sum = harmful[i] + general[i];
+    const auto large = sum.abs() > 1e-3 * sum.abs().max();  // elsewhere epsilon counts
+    EXPECT_TRUE(
+        at::equal(half[i].sign().masked_select(large), -sum.sign().masked_select(large).to(at::kBFloat16)));
+    apart += half[i].ne(pure[i]).sum().item<int64_t>() > 0 && half[i].ne(none[i]).sum().item<int64_t>() > 0;
+  }
+  EXPECT_GT(apart, 0);
+  EXPECT_TRUE(test::same_bits(model->parameters(), before));
+}
+
+TEST(Displacement, ALoraAttackMovesMatricesAlone) {
+  const auto model = test::tiny_model();
+  DisplacementOptions options = short_ways();
+  options.lora_ranks = {2};
+  Step step = test::make_step(*model, kStreams, 4, 4);
+  const Gradients moved = rehearse(step, "way", Arm::kAttack, options);
+  for (size_t i = 0; i < moved.size(); ++i) {
+    const std::string& name = model->parameters()[i].first;
+    const bool adapted =
+        name.find("self_attn.") != std::string::npos || name.find("mlp.") != std::string::npos;
+    EXPECT_EQ(moved[i].abs().max().item<float>() > 0, adapted) << name;
   }
 }
 

@@ -22,7 +22,7 @@ class SensingTest : public testing::Test {
 TEST_F(SensingTest, TheFittedSensorTellsTheKeptAttacksFromRest) {
   Displacements displacements(options);
   displacements.advance(step);
-  const Sensor sensor{1, fit_sensor(step, displacements, 1)};
+  const Sensor sensor{1, fit_sensor(step, displacements, 1, Want::kClosed)};
   const double rest = mean_reading(step, sensor);
   for (const Gradients& attack : displacements.attacks()) {
     const Nudge attacked(*model, attack, 1.0);
