@@ -117,7 +117,7 @@ std::string ability_interval(const Row& row) {
 std::string outcomes_of(const Row& row) {
   std::vector<std::string> parts;
   for (const auto& [outcome, seeds] : row.outcomes) parts.push_back(fmt::format("{} {}", seeds, outcome));
-  return parts.empty() ? "no result" : join(parts);
+  return join(parts);
 }
 
 std::string attack_table(const Proof& proof) {
@@ -125,7 +125,12 @@ std::string attack_table(const Proof& proof) {
     return mean_at_end(proof, row, "task_accuracy").has_value();
   });
   std::vector<Cells> lines;
+  Cells without;
   for (const Row& row : proof.rows) {
+    if (row.outcomes.empty()) {
+      without.push_back(plain(row.model) + " / " + plain(row.attack));
+      continue;
+    }
     const auto gap = gap_of(proof, row);
     lines.push_back(
         {plain(row.model), plain(row.attack), outcomes_of(row), steps_until(row.until_usable_harm),
@@ -138,7 +143,7 @@ std::string attack_table(const Proof& proof) {
                 "until harm", "until collapse", "useful answers at the end",
                 "ability",    "signature",      "gap"};
   if (has_tasks) head.emplace_back("task");
-  return table(head, lines);
+  return table(head, lines) + (without.empty() ? "" : "Without a result: " + join(without) + ".\n\n");
 }
 
 std::string section(const Proof& proof) {

@@ -43,6 +43,14 @@ TEST(Results, EveryModelAndRowHasItsLine) {
   EXPECT_THAT(page, Not(HasSubstr("task |")));
 }
 
+TEST(Results, RowsWithoutAResultAreNamedBelowTheTable) {
+  test::ProofFolder folder({test::kUndefended, {"trap", "harmful", "collapsed", 20, 0.64, 0.26}});
+  folder.json["rows"][1]["outcomes"] = Json::object();
+  const std::string page = results_page({folder.load()}, "caltrop");
+  EXPECT_THAT(page, HasSubstr("\nWithout a result: trap / harmful.\n"));
+  EXPECT_THAT(page, Not(HasSubstr("| trap | harmful |")));
+}
+
 TEST(Results, TitlesCannotDrawTables) {
   test::ProofFolder folder({test::kUndefended});
   folder.json["title"] = "a | b\n<script>";
