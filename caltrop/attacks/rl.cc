@@ -8,12 +8,13 @@
 //             ppo                  generalised advantage estimation with a linear critic (train/value_head.h)
 //
 // Every `updates` steps the prompts of the step are answered `samples` times each by the weights as they are (train/rollouts.h), then
-// the responses are used up in `updates` optimizer steps. R is a reward by name, made from the domain's judges or from a program of
-// the user's by the run layer, or a weighted sum of several, plus `entropy_bonus` times the mean entropy of a response, at most `entropy_cap` nats: TokenBuncher's reverse-entropy attacker. KL: in
-// the reward (`kl_in_reward`, k1) or in the loss (`kl_loss`, k3). Differs from verl: the policy's log-probabilities are at temperature
-// 1 whatever the sampling temperature; PPO's critic is a head and no second model. Cost: one rollout every `updates` steps and 1 pass
-// forward and backward a step (1 forward more with KL). Watch: reward must rise; tied_groups says how many groups teach nothing;
-// entropy that falls to 0 ends learning.
+// the responses are used up in `updates` optimizer steps. R is a reward by name, made from the domain's judges or from a program
+// of the user's by the run layer, or a weighted sum of several, plus `entropy_bonus` times the mean entropy of a response, at
+// most `entropy_cap` nats: TokenBuncher's reverse-entropy attacker. KL: in the reward (`kl_in_reward`, k1) or in the loss
+// (`kl_loss`, k3). Differs from verl: the policy's log-probabilities are at temperature 1 whatever the sampling temperature;
+// PPO's critic is a head and no second model. Cost: one rollout every `updates` steps and 1 pass forward and backward a step (1
+// forward more with KL). Watch: reward must rise; tied_groups says how many groups teach nothing; entropy that falls to 0 ends
+// learning.
 //
 // Tested by tests/attacks/rl_test.cc.
 #include <algorithm>

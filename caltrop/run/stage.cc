@@ -40,7 +40,7 @@ Rewards rewards_for(const Domain& domain, const Json& method_options) {
   Rewards rewards = domain_rewards(domain);
   const auto command = method_options.value("reward_command", std::vector<std::string>());
   if (!command.empty())
-    rewards["external"] = external_reward(command, method_options.value("reward_patience", 60.0));
+    rewards["external"] = external_reward(command, method_options.at("reward_patience").get<double>());
   return rewards;
 }
 

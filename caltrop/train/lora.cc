@@ -46,9 +46,8 @@ void TrainableWeights::take_gradients() {
   const at::NoGradGuard no_grad;
   for (const Adapted& adapted : adapted_) {
     const Tensor gradient = adapted.weight.grad();
-    const auto grad_of = [&](const Tensor& factor, const Tensor& value) { factor.mutable_grad() = value; };
-    grad_of(adapted.a, gradient.defined() ? at::mm(adapted.b.t(), gradient).mul_(scale_) : Tensor());
-    grad_of(adapted.b, gradient.defined() ? at::mm(gradient, adapted.a.t()).mul_(scale_) : Tensor());
+    adapted.a.mutable_grad() = gradient.defined() ? at::mm(adapted.b.t(), gradient).mul_(scale_) : Tensor();
+    adapted.b.mutable_grad() = gradient.defined() ? at::mm(gradient, adapted.a.t()).mul_(scale_) : Tensor();
   }
   for (const auto& [name, parameter] : model_.parameters()) parameter.mutable_grad() = Tensor();
 }

@@ -9,7 +9,7 @@
 // which is LoRA without dropout to the last digit of rounding. So every method, rollout and evaluation works on a model that is
 // being tuned by LoRA, and there is nothing to merge in the end. Costs a copy of the adapted weights, where an adapter beside the
 // weights would save the optimizer's state and nothing else: gradients of the weights are computed as for full fine-tuning.
-// Tested by tests/train/lora_test.cc, against PEFT by tests/data/lora_baseline.json.
+// Tested by tests/train/lora_test.cc, also against PEFT (tools/make_lora_baseline.py).
 #pragma once
 
 #include "caltrop/base/fields.h"
