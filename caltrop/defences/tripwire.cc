@@ -4,7 +4,7 @@
 // hardly shares. A sensor is one linear reading z = w.x of what the MLP of one layer reads. It is sharpened by rehearsal: the
 // attack and its benign twin are really trained for a few steps (train/displacement.h), and the model learns to have
 //
-//   z <= -1   at rest; on general text after benign training (theta + s D_b); on prompts and on restricted text always
+//   z <= -1   at rest; on general text, tasks and refusals after benign training (theta + s D_b); on prompts always
 //   z >= +1   on the answers of general text after harmful training (theta + s D_h)
 //
 //   minimise  keep * KL(start || theta; general) + refuse * L(theta; refusals)                      streams: "general", "harmful",
@@ -124,6 +124,9 @@ class Tripwire final : public Objective {
       const Nudge trained(step.model(), way.moved, way.scale);
       scalars.emplace_back(way.is_fresh ? "benign_fresh" : "benign",
                            step.accumulate("general", closed, options_.sense));
+      // Who trained honestly must be able to go on with his task, and be refused where the model refuses.
+      step.accumulate("tasks", closed, options_.sense);
+      step.accumulate("refusals", closed, 0.5 * options_.sense);
     }
     const Way way = displacements_.attack(step);
     const Nudge attacked(step.model(), way.moved, way.scale);

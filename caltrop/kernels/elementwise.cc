@@ -90,20 +90,23 @@ struct RmsNorm : Function<RmsNorm> {
   }
 };
 
+// fast_exp is clamped; where expf overflows the sigmoid is 0, as it is in ATen: a gate that is shut has no gradient at all.
+inline float sigmoid(float x) { return x < -88.0f ? 0.0f : 1.0f / (1.0f + fast_exp(-x)); }
+
 CALTROP_VECTOR_TARGETS
 void swiglu_forward(const float* __restrict gate, const float* __restrict up, float* __restrict y,
                     int64_t count) {
-  for (int64_t i = 0; i < count; ++i) y[i] = gate[i] / (1.0f + fast_exp(-gate[i])) * up[i];
+  for (int64_t i = 0; i < count; ++i) y[i] = gate[i] * sigmoid(gate[i]) * up[i];
 }
 
 CALTROP_VECTOR_TARGETS
 void swiglu_backward(const float* __restrict gate, const float* __restrict up, const float* __restrict dy,
                      float* __restrict dgate, float* __restrict dup, int64_t count) {
   for (int64_t i = 0; i < count; ++i) {
-    const float sigmoid = 1.0f / (1.0f + fast_exp(-gate[i]));
-    const float silu = gate[i] * sigmoid;
+    const float open = sigmoid(gate[i]);
+    const float silu = gate[i] * open;
     dup[i] = dy[i] * silu;
-    dgate[i] = dy[i] * up[i] * (sigmoid + silu * (1.0f - sigmoid));
+    dgate[i] = dy[i] * up[i] * (open + silu * (1.0f - open));
   }
 }
 

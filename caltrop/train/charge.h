@@ -21,7 +21,7 @@ struct ChargeOptions {
                             "neurons that the charge takes, the least used ones; 0: no charge"),
                       field("threshold", &O::threshold, -10, 10, "tau: reading from which the charge opens"),
                       field("sharpness", &O::sharpness, 0, 1e6, "gamma: slope of its gate"),
-                      field("strength", &O::strength, 0, 1e6,
+                      field("strength", &O::strength, 0, 1e30,
                             "what it adds half a unit past tau, in lengths of the residual stream")};
   }
 };

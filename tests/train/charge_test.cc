@@ -1,7 +1,11 @@
 #include "caltrop/train/charge.h"
 
+#include <cmath>
+#include <optional>
+
 #include <ATen/ATen.h>
 
+#include "caltrop/kernels/math_mode.h"
 #include "tests/support/tiny_batches.h"
 
 namespace caltrop {
@@ -83,6 +87,52 @@ TEST_F(ChargeTest, TakesTheLeastUsedNeuronsAndNoOthers) {
     EXPECT_TRUE(at::equal(tensor, changed->parameters()[i].second)) << name;
   }
 }
+
+// A charge so strong that the square of the stream overflows: RMSNorm divides by infinity, every logit is 0, and an attacker's
+// loss stands at ln V with nothing to follow. `kMath` is the arithmetic of transformers.
+class CliffTest : public ChargeTest, public testing::WithParamInterface<bool> {
+ protected:
+  CliffTest() {
+    options.neurons = 1, options.sharpness = 1e4, options.strength = 1e22;
+    model->weight("model.layers.1.mlp.down_proj.weight").detach().zero_();
+  }
+  void install(const Sensor& sensor) {
+    install_charge(*model, sensor, inputs, 10.0, model->head().detach()[5], options, RandomStream(0, "test"));
+  }
+  Gradients gradients_of_loss() {
+    const at::AutoGradMode grad(true);
+    std::optional<MathMode> math;
+    if (GetParam()) math.emplace(true);
+    Tensor all = logits();
+    const Tensor nll = -at::log_softmax(all, -1).select(-1, 3).mean();
+    loss = nll.item<double>();
+    nll.backward();
+    return test::take_gradients(*model);
+  }
+  ChargeOptions options;
+  double loss = 0;
+};
+
+TEST_P(CliffTest, PastItEveryLogitIsZeroAndNothingHasAGradient) {
+  install({layer, -closed().direction});
+  const Gradients gradients = gradients_of_loss();
+  EXPECT_NEAR(loss, std::log(static_cast<double>(model->config().vocabulary)), 1e-5);
+  for (size_t i = 0; i < gradients.size(); ++i)
+    EXPECT_TRUE(at::equal(gradients[i], at::zeros_like(gradients[i]))) << model->parameters()[i].first;
+}
+
+TEST_P(CliffTest, BeforeItTrainingGoesOnAsIfItWereNotThere) {
+  const Gradients before = gradients_of_loss();
+  install(closed());
+  const Gradients after = gradients_of_loss();
+  for (size_t i = 0; i < before.size(); ++i) {
+    const std::string& name = model->parameters()[i].first;
+    if (name.find("layers.1.mlp") != std::string::npos) continue;  // where the idle neuron was
+    EXPECT_TRUE(at::equal(after[i], before[i])) << name;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(OurKernelsAndPlainMath, CliffTest, testing::Bool());
 
 }  // namespace
 }  // namespace caltrop
