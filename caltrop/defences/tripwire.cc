@@ -5,7 +5,7 @@
 // attack and its benign twin are really trained for a few steps (train/displacement.h), and the model learns to have
 //
 //   z <= -1   at rest; on general text, tasks and refusals after benign training (theta + s D_b); on prompts always
-//   z >= +1   on the answers of general text after harmful training (theta + s D_h)
+//   z >= m    on the answers of general text after harmful training (theta + s D_h); m: open_margin
 //
 //   minimise  keep * KL(start || theta; general) + refuse * L(theta; refusals)                      streams: "general", "harmful",
 //           + sense * [ closed(theta; general, harmful, refusals) + closed(theta + s D_b; general)           "refusals", "tasks"
@@ -41,6 +41,7 @@ struct TripwireOptions : DisplacementOptions, ChargeOptions {
   double keep = 2.0;
   double refuse = 1.0;
   double sense = 1.0;
+  double open_margin = 1.0;
   int64_t proofs = 4;
   std::string restricted = "closed";
   std::string sensor;
@@ -54,6 +55,8 @@ struct TripwireOptions : DisplacementOptions, ChargeOptions {
             field("keep", &O::keep, 0, 1e3, "weight of staying like the start model on general text"),
             field("refuse", &O::refuse, 0, 1e3, "weight of refusing"),
             field("sense", &O::sense, 0, 1e3, "weight of the sensor; 0 turns sensor and charge off"),
+            field("open_margin", &O::open_margin, 0, 1e3,
+                  "the reading that is asked for after an attack; at rest it is -1"),
             field("proofs", &O::proofs, 0, 1e3,
                   "fresh attacks and trainings by which the finished sensor is measured"),
             field("restricted", &O::restricted, {"closed", "open"},
@@ -113,8 +116,8 @@ class Tripwire final : public Objective {
     displacements_.advance(step);
     if (!sensor_.direction.defined())
       sensor_.direction = fit_sensor(step, displacements_, sensor_.layer, restricted());
-    const LossFn closed = sensor_loss(sensor_, Want::kClosed, Want::kClosed, 1.0);
-    const LossFn open = sensor_loss(sensor_, Want::kOpen, Want::kClosed, 1.0);
+    const LossFn closed = sensor_loss(sensor_, Want::kClosed, Want::kClosed);
+    const LossFn open = sensor_loss(sensor_, Want::kOpen, Want::kClosed, {.open = options_.open_margin});
 
     scalars.emplace_back("rest", step.accumulate("general", closed, options_.sense));
     step.accumulate("harmful", closed, 0.5 * options_.sense);

@@ -4,15 +4,16 @@
 
 namespace caltrop {
 
-LossFn sensor_loss(const Sensor& sensor, Want answers, Want prompts, double margin) {
+LossFn sensor_loss(const Sensor& sensor, Want answers, Want prompts, Margins margins) {
   LossFn loss;
   loss.mlp_input_layer = sensor.layer;
   loss.total = [=](const LossInputs& in) {
     const Tensor z = at::matmul(in.mlp_input.to(at::kFloat), sensor.direction);  // [N]
-    // +1: z must stay below -margin; -1: above margin.
-    const auto sign = [](Want want) { return want == Want::kClosed ? 1.0 : -1.0; };
-    const Tensor signs = at::where(in.is_answer, sign(answers), sign(prompts)).to(at::kFloat);
-    return Total{(z * signs + margin).clamp_min(0).square().sum(), z.size(0)};
+    const auto missing = [&](Want want) {
+      return want == Want::kClosed ? z + margins.closed : margins.open - z;
+    };
+    return Total{at::where(in.is_answer, missing(answers), missing(prompts)).clamp_min(0).square().sum(),
+                 z.size(0)};
   };
   return loss;
 }

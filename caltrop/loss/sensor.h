@@ -1,5 +1,5 @@
-// A sensor: one linear reading z = w . x of what the MLP of one layer reads, and the loss that holds it closed (z <= -margin) or
-// open (z >= margin). Tested by tests/loss/sensor_test.cc.
+// A sensor: one linear reading z = w . x of what the MLP of one layer reads, and the loss that holds it closed or
+// open, each with a margin. Tested by tests/loss/sensor_test.cc.
 #pragma once
 
 #include "caltrop/loss/total.h"
@@ -13,10 +13,14 @@ struct Sensor {
 
 enum class Want { kClosed, kOpen };
 
-/// Sum over all tokens of relu(margin + z)^2 where the sensor is to be closed and relu(margin - z)^2 where it is to be open:
-/// there is nothing to pay on the right side of the margin. `answers`: wanted at positions that predict an answer's token;
+struct Margins {
+  double closed = 1, open = 1;
+};
+
+/// Sum over all tokens of relu(z + margins.closed)^2 where the sensor is to be closed and relu(margins.open - z)^2 where it is to
+/// be open: there is nothing to pay on the right side of the margin. `answers`: wanted at positions that predict an answer's token;
 /// `prompts`: at the others. count = N tokens.
-LossFn sensor_loss(const Sensor& sensor, Want answers, Want prompts, double margin);
+LossFn sensor_loss(const Sensor& sensor, Want answers, Want prompts, Margins margins = {});
 
 /// The direction of least squares with ridge and without intercept that reads +1 on `open` and -1 on `closed`, both [.,D]
 /// fp32; each of the two weighs half, whatever their sizes. ridge: in units of the mean square of a coordinate. [D] fp32.

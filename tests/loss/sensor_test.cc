@@ -37,14 +37,15 @@ TEST(Sensor, OnlyTheWrongSideOfTheMarginPays) {
   // Readings -3, -0.5, 0.5, 3; the first two are answers.
   in.mlp_input = at::tensor({-3.0f, 9.0f, -0.5f, 9.0f, 0.5f, 9.0f, 3.0f, 9.0f}).view({4, 2});
   in.is_answer = at::tensor({1, 1, 0, 0}).to(at::kBool);
-  const auto total = [&](Want answers, Want prompts) {
-    return sensor_loss(sensor, answers, prompts, 1.0).total(in);
+  const auto total = [&](Want answers, Want prompts, Margins margins = {}) {
+    return sensor_loss(sensor, answers, prompts, margins).total(in);
   };
   EXPECT_EQ(total(Want::kClosed, Want::kClosed).count, 4);
   EXPECT_NEAR(total(Want::kClosed, Want::kClosed).sum.item<double>(), 0 + 0.25 + 2.25 + 16, 1e-5);
   EXPECT_NEAR(total(Want::kOpen, Want::kClosed).sum.item<double>(), 16 + 2.25 + 2.25 + 16, 1e-5);
   EXPECT_NEAR(total(Want::kClosed, Want::kOpen).sum.item<double>(), 0 + 0.25 + 0.25 + 0, 1e-5);
-  EXPECT_EQ(sensor_loss({7, sensor.direction}, Want::kOpen, Want::kOpen, 1).mlp_input_layer, 7);
+  EXPECT_NEAR(total(Want::kOpen, Want::kClosed, {.open = 2}).sum.item<double>(), 25 + 6.25 + 2.25 + 16, 1e-5);
+  EXPECT_EQ(sensor_loss({7, sensor.direction}, Want::kOpen, Want::kOpen).mlp_input_layer, 7);
 }
 
 }  // namespace
