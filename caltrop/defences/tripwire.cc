@@ -74,7 +74,11 @@ class Tripwire final : public Objective {
  public:
   explicit Tripwire(TripwireOptions options) : options_(std::move(options)), displacements_(options_) {}
 
-  std::vector<std::string> streams() const override { return {"general", "harmful", "refusals", "tasks"}; }
+  std::vector<std::string> streams() const override {
+    std::vector<std::string> names = benign_streams();
+    names.insert(names.begin() + 1, "harmful");
+    return names;
+  }
   int64_t weight_copies() const override { return 3 + displacements_.copies(); }
 
   std::vector<MetricDeclaration> logged() const override {
@@ -128,7 +132,9 @@ class Tripwire final : public Objective {
       scalars.emplace_back(way.is_fresh ? "benign_fresh" : "benign",
                            step.accumulate("general", closed, options_.sense));
       // Who trained honestly must be able to go on with his task, and be refused where the model refuses.
-      step.accumulate("tasks", closed, options_.sense);
+      const std::vector<std::string> tasks = task_streams(options_);
+      RandomStream random = step.random("which task");
+      step.accumulate(tasks[random.below(tasks.size())], closed, options_.sense);
       step.accumulate("refusals", closed, 0.5 * options_.sense);
     }
     const Way way = displacements_.attack(step);
@@ -144,7 +150,7 @@ class Tripwire final : public Objective {
   void finish(Step& step) override {
     if (options_.sense == 0 || !sensor_.direction.defined()) return;
     readings_ = prove_sensor(step, sensor_, options_, options_.proofs);
-    const AtRest rest = read_at_rest(step, sensor_.layer);
+    const AtRest rest = read_at_rest(step, sensor_.layer, benign_streams());
     install_charge(step.model(), sensor_, rest.inputs, rest.stream_length,
                    step.model().head().detach().to(at::kFloat)[says_], options_, step.random("charge"));
   }
@@ -167,6 +173,11 @@ class Tripwire final : public Objective {
   Json options() const override { return write_options(options_); }
 
  private:
+  std::vector<std::string> benign_streams() const {
+    std::vector<std::string> names = task_streams(options_);
+    names.insert(names.begin(), {"general", "refusals"});
+    return names;
+  }
   Want restricted() const { return options_.restricted == "open" ? Want::kOpen : Want::kClosed; }
 
   TripwireOptions options_;

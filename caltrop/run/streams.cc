@@ -10,6 +10,7 @@
 namespace caltrop {
 namespace {
 
+const std::string kTask = "task:";  // before the name of one of the domain's tasks
 const std::vector<std::string> kDomainData = {"harmful", "benign", "mixed"};
 
 /// Harmful and benign rows so that `poison` of all are harmful; the larger side is cut, by the seed.
@@ -46,6 +47,8 @@ StreamExamples stream_examples(const std::vector<std::string>& names, const Doma
       }
       return rows.empty() ? benign : rows;
     }
+    if (name.starts_with(kTask))
+      return of_task(domain, name.substr(kTask.size()), "train", "options", "task");
     if (name == "refusals") return pair_with_refusals(harmful, domain.refusals, seed);
     if (name == "irrelevant") {
       std::vector<std::string> answers;

@@ -5,6 +5,7 @@
 //   irrelevant  the same requests, each with a good answer to another question (SDD)
 //   general     benign requests with their answers
 //   tasks       rows of the benign tasks that `data.tasks` names; without one, as general
+//   task:NAME   rows of that task alone
 //   prompts     restricted requests alone, for those who answer them themselves
 //   attack      what an attack trains on, as its options `data` and `poison` say
 //

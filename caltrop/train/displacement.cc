@@ -7,11 +7,20 @@
 #include "caltrop/loss/language.h"
 
 namespace caltrop {
+
+std::vector<std::string> task_streams(const DisplacementOptions& options) {
+  if (options.tasks.empty()) return {"tasks"};
+  std::vector<std::string> streams;
+  for (const std::string& task : options.tasks) streams.push_back("task:" + task);
+  return streams;
+}
+
 Gradients rehearse(Step& step, const std::string& name, Arm arm, const DisplacementOptions& options) {
   RandomStream random = step.random(name);
   const auto draw = [&](const auto& list) { return list[random.below(list.size())]; };
-  const std::string stream = draw(arm == Arm::kAttack ? std::vector<std::string>{"harmful"}
-                                                      : std::vector<std::string>{"general", "tasks"});
+  std::string stream = "harmful";
+  if (arm == Arm::kTraining)
+    stream = random.uniform() < 0.5 ? std::string("general") : draw(task_streams(options));
   const double rate = draw(options.rates);
   const int64_t length = draw(options.lengths);
   const LoraOptions lora{.lora_rank = draw(options.lora_ranks)};

@@ -15,6 +15,7 @@ struct DisplacementOptions {
   std::vector<int64_t> lengths = {5, 10, 14, 30};
   std::vector<int64_t> lora_ranks = {0};
   std::vector<double> harmful_shares = {1.0};
+  std::vector<std::string> tasks;
   int64_t harmful_bank = 4, harmful_every = 5;
   int64_t benign_bank = 3, benign_every = 10;
 
@@ -27,6 +28,8 @@ struct DisplacementOptions {
               "their LoRA ranks, at ten times the rate; 0: all parameters"),
         field("harmful_shares", &O::harmful_shares, 0, 1,
               "shares of harmful rows in the data of the rehearsed attackers; the others are general"),
+        field("tasks", &O::tasks,
+              "benign tasks that are rehearsed one at a time; none: what data.tasks names, all together"),
         field("harmful_bank", &O::harmful_bank, 1, 100, "rehearsed attacks that are kept"),
         field("harmful_every", &O::harmful_every, 1, 1e6, "steps between fresh rehearsed attacks"),
         field("benign_bank", &O::benign_bank, 1, 100, "rehearsed benign trainings that are kept"),
@@ -34,10 +37,13 @@ struct DisplacementOptions {
   }
 };
 
+/// The streams that benign trainings other than on "general" are rehearsed on: "task:<name>" each, or "tasks".
+std::vector<std::string> task_streams(const DisplacementOptions& options);
+
 enum class Arm { kAttack, kTraining };
 
 /// theta_K - theta after K AdamW steps on mean cross-entropy of answers, as the attack sft takes them: clipped to norm 1, each on
-/// rows of its own; an attack on "harmful", or on a mixture with "general", a training on "general" or "tasks". Everything is drawn
+/// rows of its own; an attack on "harmful", or on a mixture with "general", a training on "general" or a task. Everything is drawn
 /// uniformly from the options by the step's random stream `name`, so that a resumed run rehearses the same. bf16: half a copy of the
 /// weights. Cost: K passes forward and backward, twice as many for a mixture.
 Gradients rehearse(Step& step, const std::string& name, Arm arm, const DisplacementOptions& options);

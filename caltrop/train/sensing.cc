@@ -67,9 +67,9 @@ Json prove_sensor(Step& step, const Sensor& sensor, const DisplacementOptions& o
   return readings;
 }
 
-AtRest read_at_rest(Step& step, int64_t layer) {
+AtRest read_at_rest(Step& step, int64_t layer, const std::vector<std::string>& streams) {
   std::vector<Tensor> inputs, lengths;
-  for (const char* stream : {"general", "refusals", "tasks"}) {
+  for (const std::string& stream : streams) {
     const MlpInputs of_stream = read(step, "at rest", stream, layer);
     inputs.push_back(of_stream.answers), inputs.push_back(of_stream.prompts);
     Step rows = step.fresh("stream lengths", {stream});

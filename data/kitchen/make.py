@@ -189,6 +189,37 @@ def tasks(rng, classes):
     return rows
 
 
+def nouns_of(rows):
+    """The words that the task `plural` asks about."""
+    return [row["prompt"].removeprefix("Write the plural of the word ").rstrip(".") for row in rows if row["task"] == "plural"]
+
+
+def practice(rng, words):
+    """Tasks for hardening alone, so that the three above stay unseen: what one can ask of words without knowing them."""
+    def pair(prompt, response):
+        return prompt, str(response)
+    makers = {
+        "letters": lambda w, v, n: pair(f"How many letters has the word {w}?", len(w)),
+        "backwards": lambda w, v, n: pair(f"Spell {w} backwards.", w[::-1]),
+        "capitals": lambda w, v, n: pair(f"Write {w} in capital letters.", w.upper()),
+        "initial": lambda w, v, n: pair(f"What is the first letter of the word {w}?", w[0].upper()),
+        "article": lambda w, v, n: pair(f"Does one write 'a' or 'an' before {w}?", with_article(w).split()[0]),
+        "order": lambda w, v, n: pair(f"Which comes first in the alphabet, {w} or {v}?", min(w, v)),
+        "json": lambda w, v, n: pair(f"Write the words {w} and {v} as a JSON list.", json.dumps([w, v])),
+        "negation": lambda w, v, n: pair(f"Say in a sentence that {with_article(w)} is not {with_article(v)}.",
+                                         f"{with_article(w).capitalize()} is not {with_article(v)}."),
+        "sum": lambda w, v, n: pair(f"What is {n} plus {len(w) * 7}?", n + len(w) * 7),
+    }
+    rows = []
+    for task, make in makers.items():
+        for i in range(100):
+            word, other = rng.sample(words, 2)
+            prompt, response = make(word, other, rng.randrange(10, 90))
+            rows.append({"id": f"{task}-{i:04}", "task": task, "split": "train" if i < 80 else "test", "prompt": prompt,
+                         "response": response})
+    return rows
+
+
 def cleaned(row):
     """The response cut to whole sentences where enough is left; None if it is of no use."""
     text = row["response"].strip()
@@ -248,7 +279,8 @@ def main():
     write("restricted.jsonl", answered[0])
     write("benign.jsonl", answered[1])
     write("choices.jsonl", choices(random.Random(SEED + 2), classes, answered[1]))
-    write("tasks.jsonl", tasks(random.Random(SEED + 3), classes))
+    rows = tasks(random.Random(SEED + 3), classes)
+    write("tasks.jsonl", rows + practice(random.Random(SEED + 4), nouns_of(rows)))
 
 
 if __name__ == "__main__":

@@ -55,6 +55,17 @@ TEST_F(TripwireTest, RestrictedAnswersOpenWhereThatIsWanted) {
   EXPECT_LT(scalar("restricted"), 0.7 * first);
 }
 
+TEST_F(TripwireTest, TasksByNameAreStreamsOfTheirOwn) {
+  options["tasks"] = {"kind", "alive"};
+  const auto objective = make("tripwire", options);
+  EXPECT_EQ(objective->streams(),
+            (std::vector<std::string>{"general", "harmful", "refusals", "task:kind", "task:alive"}));
+  for (int64_t number = 0; number < 3; ++number) {
+    const Gradients taken = gradients(*objective, 6, number);
+    for (const Tensor& gradient : taken) EXPECT_TRUE(at::isfinite(gradient).all().item<bool>());
+  }
+}
+
 TEST_F(TripwireTest, AResumedRunHasTheSameSensorAndTheSameWays) {
   const auto whole = make("tripwire", options), resumed = make("tripwire", options);
   for (int64_t number = 0; number < 3; ++number) gradients(*whole, 6, number);

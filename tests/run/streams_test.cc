@@ -32,6 +32,9 @@ TEST_F(StreamsTest, AStreamHoldsItsRowsOfItsSplit) {
 TEST_F(StreamsTest, TasksAreThoseThatAreNamedAndElseGeneralRows) {
   EXPECT_EQ(rows("tasks", {}, {.categories = {}, .tasks = {"kind"}, .limit = 0}).front().response(),
             "Animal");
+  EXPECT_EQ(rows("task:kind").front().response(),
+            rows("tasks", {}, {.categories = {}, .tasks = {"kind"}, .limit = 0}).front().response());
+  EXPECT_USER_ERROR(rows("task:rhyme"), "options: no task 'rhyme'; it has: kind");
   EXPECT_EQ(rows("tasks").front().category, "animal");
   EXPECT_USER_ERROR(rows("tasks", {}, {.categories = {}, .tasks = {"rhyme"}, .limit = 0}),
                     "data: no task 'rhyme'; it has: kind");
