@@ -84,7 +84,8 @@ void add_stage(Commands& commands, const char* name, const char* what, StageKind
   command->footer([kind] { return stage_help(kind); });
   command->callback([=] {
     run_stage(read_stage_spec(kind, arguments->spec(), arguments->source()), arguments->out);
-    std::cout << (arguments->out / "model").string() << "\n";
+    const fs::path model = arguments->out / "model";  // not there with keep_model: false
+    std::cout << (fs::exists(model) ? model : arguments->out).string() << "\n";
   });
 }
 
