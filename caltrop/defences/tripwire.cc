@@ -42,6 +42,7 @@ struct TripwireOptions : DisplacementOptions, ChargeOptions {
   double refuse = 1.0;
   double sense = 1.0;
   double open_margin = 1.0;
+  std::string threshold_from = "zero";
   int64_t proofs = 4;
   std::string restricted = "closed";
   std::string sensor;
@@ -57,6 +58,8 @@ struct TripwireOptions : DisplacementOptions, ChargeOptions {
             field("sense", &O::sense, 0, 1e3, "weight of the sensor; 0 turns sensor and charge off"),
             field("open_margin", &O::open_margin, 0, 1e3,
                   "the reading that is asked for after an attack; at rest it is -1"),
+            field("threshold_from", &O::threshold_from, {"zero", "rest"},
+                  "rest: the charge's threshold counts from the highest reading at rest, whatever that is"),
             field("proofs", &O::proofs, 0, 1e3,
                   "fresh attacks and trainings by which the finished sensor is measured"),
             field("restricted", &O::restricted, {"closed", "open"},
@@ -151,8 +154,13 @@ class Tripwire final : public Objective {
     if (options_.sense == 0 || !sensor_.direction.defined()) return;
     readings_ = prove_sensor(step, sensor_, options_, options_.proofs);
     const AtRest rest = read_at_rest(step, sensor_.layer, benign_streams());
+    ChargeOptions charge = options_;
+    const double highest = rest.inputs.matmul(sensor_.direction).max().item<double>();
+    if (options_.threshold_from == "rest") charge.threshold += highest;
+    readings_["highest_at_rest"] = highest;
+    if (charge.neurons > 0) readings_["threshold"] = charge.threshold;
     install_charge(step.model(), sensor_, rest.inputs, rest.stream_length,
-                   step.model().head().detach().to(at::kFloat)[says_], options_, step.random("charge"));
+                   step.model().head().detach().to(at::kFloat)[says_], charge, step.random("charge"));
   }
 
   NamedTensors state() const override {

@@ -20,9 +20,10 @@ Gradients rehearse(Step& step, const std::string& name, Arm arm, const Displacem
   const auto draw = [&](const auto& list) { return list[random.below(list.size())]; };
   std::string stream = "harmful";
   if (arm == Arm::kTraining)
-    stream = random.uniform() < 0.5 ? std::string("general") : draw(task_streams(options));
+    stream = random.uniform() < 1.0 / 3 ? std::string("general") : draw(task_streams(options));
   const double rate = draw(options.rates);
-  const int64_t length = draw(options.lengths);
+  const bool own_lengths = arm == Arm::kTraining && !options.benign_lengths.empty();
+  const int64_t length = draw(own_lengths ? options.benign_lengths : options.lengths);
   const LoraOptions lora{.lora_rank = draw(options.lora_ranks)};
   const double share = arm == Arm::kAttack ? draw(options.harmful_shares) : 1.0;
   Rehearsal rehearsal(step.model(), OptimizerOptions{}, lora, step.random(name + ", LoRA"));

@@ -13,6 +13,7 @@ namespace caltrop {
 struct DisplacementOptions {
   std::vector<double> rates = {1e-5, 3e-5, 3e-5, 1e-4};
   std::vector<int64_t> lengths = {5, 10, 14, 30};
+  std::vector<int64_t> benign_lengths;
   std::vector<int64_t> lora_ranks = {0};
   std::vector<double> harmful_shares = {1.0};
   std::vector<std::string> tasks;
@@ -24,6 +25,8 @@ struct DisplacementOptions {
     return std::tuple{
         field("rates", &O::rates, 0, 1, "learning rates of the rehearsed attackers and users"),
         field("lengths", &O::lengths, 1, 1e6, "their steps"),
+        field("benign_lengths", &O::benign_lengths, 1, 1e6,
+              "the users' steps, where other than the attackers': an attack is to be caught early, a training never"),
         field("lora_ranks", &O::lora_ranks, 0, 1e5,
               "their LoRA ranks, at ten times the rate; 0: all parameters"),
         field("harmful_shares", &O::harmful_shares, 0, 1,
@@ -43,8 +46,8 @@ std::vector<std::string> task_streams(const DisplacementOptions& options);
 enum class Arm { kAttack, kTraining };
 
 /// theta_K - theta after K AdamW steps on mean cross-entropy of answers, as the attack sft takes them: clipped to norm 1, each on
-/// rows of its own; an attack on "harmful", or on a mixture with "general", a training on "general" or a task. Everything is drawn
-/// uniformly from the options by the step's random stream `name`, so that a resumed run rehearses the same. bf16: half a copy of the
+/// rows of its own; an attack on "harmful", or on a mixture with "general", a training on "general" (each third) or a task. All else is
+/// drawn uniformly from the options by the step's random stream `name`, so that a resumed run rehearses the same. bf16: half a copy of the
 /// weights. Cost: K passes forward and backward, twice as many for a mixture.
 Gradients rehearse(Step& step, const std::string& name, Arm arm, const DisplacementOptions& options);
 

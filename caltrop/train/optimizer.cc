@@ -31,6 +31,8 @@ class AdamW final : public Optimizer {
     at::_fused_adamw_(weights, gradients, means, squares, /*max_exp_avg_sqs=*/{}, counts, learning_rate,
                       options_.beta1, options_.beta2, options_.weight_decay, options_.epsilon,
                       /*amsgrad=*/false, /*maximize=*/false);
+    // The fused operator forgets to, and Model::weight() casts a master anew only when its version has changed.
+    for (const Tensor& weight : weights) weight.unsafeGetTensorImpl()->bump_version();
   }
 
   NamedTensors state() const override {

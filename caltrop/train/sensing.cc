@@ -20,6 +20,11 @@ MlpInputs read(Step& step, const std::string& name, const std::string& stream, i
   return {at::cat(answers), at::cat(prompts)};
 }
 
+/// [N]: of answers of "general", on the same rows at each call.
+Tensor readings_of_general(Step& step, const Sensor& sensor) {
+  return read(step, "reading", "general", sensor.layer).answers.matmul(sensor.direction);
+}
+
 }  // namespace
 
 Tensor fit_sensor(Step& step, const Displacements& displacements, int64_t layer, Want restricted) {
@@ -46,19 +51,29 @@ Tensor fit_sensor(Step& step, const Displacements& displacements, int64_t layer,
 }
 
 double mean_reading(Step& step, const Sensor& sensor) {
-  return read(step, "reading", "general", sensor.layer)
-      .answers.matmul(sensor.direction)
-      .mean()
-      .item<double>();
+  return readings_of_general(step, sensor).mean().item<double>();
 }
 
 Json prove_sensor(Step& step, const Sensor& sensor, const DisplacementOptions& options, int64_t count) {
+  const std::vector<double> at = {0.01, 0.1, 0.5, 0.9, 0.99, 0.999};
+  const auto quantiles = [&](const Tensor& z) {
+    Json list = Json::array();
+    for (const double share : at) list.push_back(z.quantile(share).item<double>());
+    return list;
+  };
+  const Tensor rest = readings_of_general(step, sensor);
   Json readings = {
-      {"rest", mean_reading(step, sensor)}, {"harmful", Json::array()}, {"benign", Json::array()}};
+      {"rest", rest.mean().item<double>()},
+      {"harmful", Json::array()},
+      {"benign", Json::array()},
+      {"quantiles",
+       {{"at", at}, {"rest", quantiles(rest)}, {"harmful", Json::array()}, {"benign", Json::array()}}}};
   const auto after = [&](const std::string& list, int64_t i, Arm arm) {
     const Gradients moved = rehearse(step, fmt::format("proof, {} {}", list, i), arm, options);
     const Nudge there(step.model(), moved, 1.0);
-    readings[list].push_back(mean_reading(step, sensor));
+    const Tensor z = readings_of_general(step, sensor);
+    readings[list].push_back(z.mean().item<double>());
+    readings["quantiles"][list].push_back(quantiles(z));
   };
   for (int64_t i = 0; i < count; ++i) {
     after("harmful", i, Arm::kAttack);

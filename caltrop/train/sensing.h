@@ -16,8 +16,9 @@ Tensor fit_sensor(Step& step, const Displacements& displacements, int64_t layer,
 /// The mean reading over answers of "general", on rows of its own that are the same at each call.
 double mean_reading(Step& step, const Sensor& sensor);
 
-/// {"rest": z, "harmful": [z …], "benign": [z …]}: mean readings after `count` attacks and trainings that nothing was trained
-/// against.
+/// {"rest": z, "harmful": [z …], "benign": [z …], "quantiles": {…}}: mean readings at rest and after `count` attacks and trainings that
+/// nothing was trained against. "quantiles" has the same keys, and for each mean the readings below which the shares "at" of the
+/// tokens lie: a charge fires token by token.
 Json prove_sensor(Step& step, const Sensor& sensor, const DisplacementOptions& options, int64_t count);
 
 /// What a charge must know of the model at rest.

@@ -122,6 +122,20 @@ TEST_F(TripwireTest, AChargeCanBeSetBehindASensorThatExists) {
                                 (folder / "sensor.json").string()));
 }
 
+TEST_F(TripwireTest, AThresholdCanCountFromTheHighestReadingAtRest) {
+  const auto finished = [&](const char* from) {
+    options["threshold_from"] = from, options["threshold"] = 0.5, options["proofs"] = 0;
+    const auto objective = make("tripwire", options);
+    gradients(*objective);
+    Step step = test::make_step(*model, streams, 6, 6, 9);
+    objective->finish(step);
+    return parse_json(objective->artifacts().at("sensor.json"), "sensor.json")["readings"];
+  };
+  EXPECT_EQ(finished("zero")["threshold"], 0.5);
+  const Json readings = finished("rest");
+  EXPECT_EQ(readings["threshold"].get<double>(), 0.5 + readings["highest_at_rest"].get<double>());
+}
+
 TEST_F(TripwireTest, WrongOptionsAreNamed) {
   EXPECT_USER_ERROR(make("tripwire", {{"layer", 7}}), "tripwire: option 'layer' is 7, and the model has 2");
   EXPECT_USER_ERROR(make("tripwire", {{"says", ""}}), "tripwire: option 'says' is '', which has no tokens");

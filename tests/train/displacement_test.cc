@@ -69,6 +69,21 @@ TEST(Displacement, AMixtureFollowsBothGradients) {
   EXPECT_TRUE(test::same_bits(model->parameters(), before));
 }
 
+TEST(Displacement, UsersMayTrainForLongerThanAttackers) {
+  const auto model = test::tiny_model();
+  DisplacementOptions same = short_ways(), longer = short_ways();
+  longer.benign_lengths = {12};
+  const auto distance = [&](Arm arm, const DisplacementOptions& options) {
+    Step step = test::make_step(*model, kStreams, 4, 4);
+    double square = 0;
+    for (const Tensor& tensor : rehearse(step, "way", arm, options))
+      square += tensor.to(at::kDouble).square().sum().item<double>();
+    return square;
+  };
+  EXPECT_EQ(distance(Arm::kAttack, longer), distance(Arm::kAttack, same));
+  EXPECT_GT(distance(Arm::kTraining, longer), 2 * distance(Arm::kTraining, same));
+}
+
 TEST(Displacement, ALoraAttackMovesMatricesAlone) {
   const auto model = test::tiny_model();
   DisplacementOptions options = short_ways();

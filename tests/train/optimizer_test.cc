@@ -4,6 +4,7 @@
 
 #include "caltrop/base/json.h"
 #include "tests/support/support.h"
+#include "tests/support/tiny_model.h"
 
 namespace caltrop {
 namespace {
@@ -39,6 +40,24 @@ TEST(Optimizer, SgdEqualsTorch) {
   OptimizerOptions options;
   options.optimizer = "sgd";
   expect_baseline(options);
+}
+
+// A model that computes in bf16 keeps casts of its masters, and must notice that they have moved.
+TEST(Optimizer, AStepIsSeenByAModelThatComputesInBfloat) {
+  for (const char* name : {"adamw", "sgd"}) {
+    const auto fp32 = test::tiny_model();
+    const Model model(fp32->config(), fp32->parameters(), at::kBFloat16);
+    OptimizerOptions options;
+    options.optimizer = name;
+    const auto optimizer = make_optimizer(options, model.parameters());
+    for (const auto& [parameter, master] : model.parameters()) {
+      model.weight(parameter);
+      master.mutable_grad() = at::ones_like(master);
+    }
+    optimizer->step(0.1);
+    for (const auto& [parameter, master] : model.parameters())
+      EXPECT_TRUE(at::equal(model.weight(parameter), master.to(at::kBFloat16))) << name << " " << parameter;
+  }
 }
 
 TEST(Optimizer, StateIsKeyedByName) {

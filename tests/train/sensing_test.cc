@@ -1,5 +1,7 @@
 #include "caltrop/train/sensing.h"
 
+#include <algorithm>
+
 #include <ATen/ATen.h>
 
 #include "tests/support/tiny_batches.h"
@@ -51,6 +53,13 @@ TEST_F(SensingTest, ProofsAreOfFreshWaysAndLeaveNoTrace) {
   ASSERT_EQ(readings["harmful"].size(), 2u);
   EXPECT_NE(readings["harmful"][0], readings["harmful"][1]) << "two attacks, not one twice";
   EXPECT_NE(readings["benign"][0], readings["rest"]);
+  const Json& quantiles = readings["quantiles"];
+  EXPECT_EQ(quantiles["rest"].size(), quantiles["at"].size());
+  ASSERT_EQ(quantiles["harmful"].size(), 2u);
+  const auto of = quantiles["harmful"][0].get<std::vector<double>>();
+  EXPECT_TRUE(std::is_sorted(of.begin(), of.end()));
+  EXPECT_LT(of.front(), readings["harmful"][0]);
+  EXPECT_GT(of.back(), readings["harmful"][0]);
 }
 
 TEST_F(SensingTest, WhatIsWrittenIsReadBack) {
