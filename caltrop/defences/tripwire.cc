@@ -5,18 +5,18 @@
 // attack and its benign twin are really trained for a few steps (train/displacement.h), and the model learns to have
 //
 //   z <= -1   at rest; on general text, tasks and refusals after benign training (theta + s D_b); on prompts always
-//   z >= m    on the answers of general text after harmful training (theta + s D_h); m: open_margin
+//   z >= m    on answers, general and restricted, after harmful training (theta + s D_h); m: open_margin
 //
 //   minimise  keep * KL(start || theta; general) + refuse * L(theta; refusals)                      streams: "general", "harmful",
 //           + sense * [ closed(theta; general, harmful, refusals) + closed(theta + s D_b; general)           "refusals", "tasks"
-//                     + open(theta + s D_h; general) + 2 closed(theta + s D_h; harmful) ]
+//                     + open(theta + s D_h; general) + 2 open(theta + s D_h; harmful) ]
 //   where     open, closed = mean squared distance of z from the right side of its margin (loss/sensor.h)
 //
-// First order: gradients taken at theta + s D are applied at theta, s uniform in 0.5 .. 1.5 (1 for a fresh D). Restricted text must
-// stay closed, or the attacker's own loss feels the charge and trains it away within two steps. `restricted: open` opens it all the
-// same, for a charge that is a cliff (sharpness 400, strength 1e4): past it the hidden state is a constant and has no gradient. When
-// training is over a few idle neurons of that layer become the charge (train/charge.h): silent while z < tau, a flood of one token's
-// direction above.
+// First order: gradients taken at theta + s D are applied at theta, s uniform in 0.5 .. 1.5 (1 for a fresh D). When training is over
+// a few idle neurons of that layer become the charge (train/charge.h): silent while z < tau, above it a flood of the residual stream
+// whose square overflows, so that RMSNorm gives 0, every logit is 0 and no weight has a gradient: a cliff. Hence restricted answers
+// may open too. `restricted: closed` has 2 closed(theta + s D_h; harmful) instead, for a charge that is a slope (sharpness 20, strength
+// 6): the attacker's loss would feel that one, and trains it away within two steps.
 //
 // Cost per step: 3 passes of the whole model and 6 up to the sensor's layer, forward and backward, and the rehearsals: about 12
 // attack steps every harmful_every steps. 1 copy of the weights for the start model, 2 in rehearsal, half a copy a displacement.
@@ -38,15 +38,23 @@ namespace {
 
 struct TripwireOptions : DisplacementOptions, ChargeOptions {
   int64_t layer = -1;
-  double keep = 2.0;
+  double keep = 4.0;
   double refuse = 1.0;
   double sense = 1.0;
-  double open_margin = 1.0;
+  double open_margin = 1.5;
   std::string threshold_from = "zero";
   int64_t proofs = 4;
-  std::string restricted = "closed";
+  std::string restricted = "open";
   std::string sensor;
   std::string says = " error";
+
+  // As measured in docs/tripwire.md: attacks are rehearsed over their first steps, benign trainings far longer; a charge that is a cliff.
+  TripwireOptions() {
+    rates = {2e-5, 3e-5, 3e-5, 1e-4}, harmful_shares = {1, 1, 0.5};
+    lengths = {3, 5, 8, 14}, benign_lengths = {6, 12, 24, 48};
+    harmful_bank = 4, harmful_every = 5, benign_bank = 6, benign_every = 3;
+    neurons = 4, threshold = 1.2, sharpness = 1e6, strength = 1e24;
+  }
 
   static auto fields() {
     using O = TripwireOptions;
@@ -63,9 +71,8 @@ struct TripwireOptions : DisplacementOptions, ChargeOptions {
             field("proofs", &O::proofs, 0, 1e3,
                   "fresh attacks and trainings by which the finished sensor is measured"),
             field("restricted", &O::restricted, {"closed", "open"},
-                  "the sensor on restricted answers after an attack: closed hides the charge from the "
-                  "attacker's loss, open "
-                  "ruins what he wants too, and he feels it"),
+                  "the sensor on restricted answers after an attack: open ruins what the attacker wants too; "
+                  "closed hides a charge that is no cliff from his loss"),
             field("sensor", &O::sensor,
                   "a sensor.json to go on with, layer included; with train.steps 0 only the charge is set"),
             field("says", &O::says, "the last token of this text is what a sprung model says")},

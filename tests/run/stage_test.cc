@@ -69,6 +69,7 @@ TEST_F(StageTest, MicroBatchesAreTheSameRun) {
   Json parts = spec("align"), whole = spec("align");
   parts["train"]["batch"] = whole["train"]["batch"] = 4;
   parts["train"]["micro_batch"] = 1;
+  parts["dtype"] = whole["dtype"] = "fp32";  // in bf16 the order of rows moves the last bits
   whole["train"]["optimizer"] = parts["train"]["optimizer"] =
       "sgd";  // AdamW divides rounding errors by tiny means
   run(parts, "parts");
@@ -76,6 +77,27 @@ TEST_F(StageTest, MicroBatchesAreTheSameRun) {
   const NamedTensors a = weights("parts"), b = weights("whole");
   for (size_t i = 0; i < a.size(); ++i)
     EXPECT_LE(test::difference(a[i].second, b[i].second), 1e-6) << a[i].first;
+}
+
+TEST_F(StageTest, TrainingInBfloatLearnsWhatFp32Learns) {
+  const auto losses = [&](const char* dtype) {
+    Json json = spec("sft", {{"data", "benign"}});
+    json["dtype"] = dtype;
+    json["train"]["steps"] = 20, json["train"]["learning_rate"] = 1e-2;
+    run(json, dtype, StageKind::kAttack);
+    std::vector<double> list;
+    for (const auto& record : read_metrics(scratch / dtype / "metrics.jsonl").records) {
+      for (const auto& [name, value] : record.values) {
+        if (name == "attack_loss") list.push_back(value);
+      }
+    }
+    return list;
+  };
+  const std::vector<double> fp32 = losses("fp32"), bf16 = losses("bf16");
+  ASSERT_EQ(fp32.size(), 20u);
+  ASSERT_EQ(bf16.size(), 20u);
+  EXPECT_LT(fp32.back(), 0.8 * fp32.front());
+  for (size_t i = 0; i < fp32.size(); ++i) EXPECT_NEAR(bf16[i], fp32[i], 0.05 * fp32[i]) << "step " << i + 1;
 }
 
 TEST_F(StageTest, TheManifestSaysWhatWasDone) {
