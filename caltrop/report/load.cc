@@ -80,6 +80,7 @@ ProofModel model(const Json& json, const std::string& where) {
   m.summary = text_or_empty(json, "summary", where);
   m.paper = text_or_empty(json, "paper", where);
   m.run = text_or_empty(json, "run", where);
+  m.dtype = text_or_empty(json, "dtype", where);
   m.options = optional<Json>(json, "options", where, Json::object());
   m.cost = numbers(json, "cost", where);
   m.at_rest = numbers(json, "at_rest", where);

@@ -45,6 +45,7 @@ struct Cell {
 struct ProofModel {
   std::string name, method, summary, paper, run;
   std::string after;  // the defence whose model it began with; "": the undefended one's
+  std::string dtype;  // what it was trained in
   Json options;
   NumbersByName cost;     // steps, seconds, threads, peak_memory_bytes, forward_passes, backward_passes
   NumbersByName at_rest;  // before any attack

@@ -43,11 +43,12 @@ std::string per_step(const ProofModel& model, const char* what, const char* form
   return all && steps && *steps > 0 ? fmt::format(fmt::runtime(form), *all / *steps) : kNone;
 }
 
-/// "5.2 on 1 thread"
+/// "5.2 on 1 thread, bf16"
 std::string seconds_per_step(const ProofModel& model) {
   const auto threads = find(model.cost, "threads");
   return per_step(model, "seconds", "{:.1f}") +
-         (threads ? fmt::format(" on {:.0f} thread{}", *threads, *threads == 1 ? "" : "s") : "");
+         (threads ? fmt::format(" on {:.0f} thread{}", *threads, *threads == 1 ? "" : "s") : "") +
+         (model.dtype.empty() ? "" : ", " + plain(model.dtype));
 }
 
 /// "65 % (−6)": at rest, and the change against the undefended model.

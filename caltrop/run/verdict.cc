@@ -281,6 +281,7 @@ Json model_json(const ProofModelRun& model, const fs::path& root) {
     json["paper"] = entry.paper;
     if (!model.after.empty()) json["after"] = model.after;
     json["options"] = write_stage_spec(*model.spec)["options"];
+    json["dtype"] = manifest["dtype"];
     const Json totals = required<Json>(manifest, "totals", model.run);
     json["cost"] = {{"steps", totals["steps"]},
                     {"seconds", totals["seconds"]},
