@@ -26,7 +26,8 @@ struct DisplacementOptions {
         field("rates", &O::rates, 0, 1, "learning rates of the rehearsed attackers and users"),
         field("lengths", &O::lengths, 1, 1e6, "their steps"),
         field("benign_lengths", &O::benign_lengths, 1, 1e6,
-              "the users' steps, where other than the attackers': an attack is to be caught early, a training never"),
+              "the users' steps, where other than the attackers': an attack is to be caught early, a "
+              "training never"),
         field("lora_ranks", &O::lora_ranks, 0, 1e5,
               "their LoRA ranks, at ten times the rate; 0: all parameters"),
         field("harmful_shares", &O::harmful_shares, 0, 1,

@@ -36,9 +36,9 @@ TEST(Results, EveryModelAndRowHasItsLine) {
   folder.json["models"][1]["dtype"] = "bf16";
   const std::string page = results_page({folder.load()}, "caltrop results x");
   EXPECT_THAT(page, HasSubstr("Written by `caltrop results x`"));
-  EXPECT_THAT(page,
-              HasSubstr(
-                  "| trap | trap | 40 | 5, 4 | 2.5 on 1 thread, bf16 | 2.8 GiB | 64 % (−2) | – | – | – |\n"));
+  EXPECT_THAT(
+      page,
+      HasSubstr("| trap | trap | 40 | 5, 4 | 2.5 on 1 thread, bf16 | 2.8 GiB | 64 % (−2) | – | – | – |\n"));
   EXPECT_THAT(page, HasSubstr("| trap | harmful | 1 collapsed | never | 20 steps | 0 % (0 to 12) | 64 % → 26 "
                               "% ± 6 | fluent |  |\n"));
   EXPECT_THAT(page, HasSubstr("- **undefended**: No defence: usable harm after 10 steps"));
