@@ -83,9 +83,9 @@ void add_stage(Commands& commands, const char* name, const char* what, StageKind
   const auto arguments = add_spec(*command, true);
   command->footer([kind] { return stage_help(kind); });
   command->callback([=] {
-    run_stage(read_stage_spec(kind, arguments->spec(), arguments->source()), arguments->out);
-    const fs::path model = arguments->out / "model";  // not there with keep_model: false
-    std::cout << (fs::exists(model) ? model : arguments->out).string() << "\n";
+    const StageSpec spec = read_stage_spec(kind, arguments->spec(), arguments->source());
+    run_stage(spec, arguments->out);
+    std::cout << (spec.keep_model ? arguments->out / "model" : arguments->out).string() << "\n";
   });
 }
 

@@ -55,11 +55,10 @@ double mean_reading(Step& step, const Sensor& sensor) {
 }
 
 Json prove_sensor(Step& step, const Sensor& sensor, const DisplacementOptions& options, int64_t count) {
-  const std::vector<double> at = {0.01, 0.1, 0.5, 0.9, 0.99, 0.999};
+  const std::vector<double> shares = {0.01, 0.1, 0.5, 0.9, 0.99, 0.999};
   const auto quantiles = [&](const Tensor& z) {
-    Json list = Json::array();
-    for (const double share : at) list.push_back(z.quantile(share).item<double>());
-    return list;
+    const Tensor all = z.quantile(at::tensor(shares, z.options())).cpu();
+    return std::vector<float>(all.const_data_ptr<float>(), all.const_data_ptr<float>() + all.numel());
   };
   const Tensor rest = readings_of_general(step, sensor);
   Json readings = {
@@ -67,7 +66,7 @@ Json prove_sensor(Step& step, const Sensor& sensor, const DisplacementOptions& o
       {"harmful", Json::array()},
       {"benign", Json::array()},
       {"quantiles",
-       {{"at", at}, {"rest", quantiles(rest)}, {"harmful", Json::array()}, {"benign", Json::array()}}}};
+       {{"at", shares}, {"rest", quantiles(rest)}, {"harmful", Json::array()}, {"benign", Json::array()}}}};
   const auto after = [&](const std::string& list, int64_t i, Arm arm) {
     const Gradients moved = rehearse(step, fmt::format("proof, {} {}", list, i), arm, options);
     const Nudge there(step.model(), moved, 1.0);

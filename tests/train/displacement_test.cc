@@ -75,10 +75,9 @@ TEST(Displacement, UsersMayTrainForLongerThanAttackers) {
   longer.benign_lengths = {12};
   const auto distance = [&](Arm arm, const DisplacementOptions& options) {
     Step step = test::make_step(*model, kStreams, 4, 4);
-    double square = 0;
-    for (const Tensor& tensor : rehearse(step, "way", arm, options))
-      square += tensor.to(at::kDouble).square().sum().item<double>();
-    return square;
+    Gradients moved = rehearse(step, "way", arm, options);
+    for (Tensor& tensor : moved) tensor = tensor.to(at::kFloat);
+    return inner_product(moved, moved).item<double>();
   };
   EXPECT_EQ(distance(Arm::kAttack, longer), distance(Arm::kAttack, same));
   EXPECT_GT(distance(Arm::kTraining, longer), 2 * distance(Arm::kTraining, same));
