@@ -34,7 +34,7 @@ struct ChildProcess::Loop {
     process.data = input.data = output.data = patience.data = this;
   }
   ~Loop() {
-    if (!ended) uv_process_kill(&process, SIGTERM);
+    if (!ended) kill_all(SIGTERM);
     const auto close = [](uv_handle_t* handle, void*) {
       if (!uv_is_closing(handle)) uv_close(handle, nullptr);
     };
@@ -47,6 +47,8 @@ struct ChildProcess::Loop {
 
   std::string name() const { return fmt::format("{}: the program '{}'", who, join(command, " ")); }
   void turn() { uv_run(&loop, UV_RUN_ONCE); }
+  /// The program and what it has started: a script's interpreter must not outlive the script.
+  void kill_all(int signal_number) { uv_kill(-process.pid, signal_number); }
 
   static Loop& of(void* data) { return *static_cast<Loop*>(data); }
   static void on_exit(uv_process_t* handle, int64_t code, int signal) {
@@ -96,6 +98,7 @@ ChildProcess::ChildProcess(std::vector<std::string> command, std::string who)
   options.stdio = channels;
   options.stdio_count = 3;
   options.exit_cb = Loop::on_exit;
+  options.flags = UV_PROCESS_DETACHED;  // leader of a group of its own, see kill_all
   const int status = uv_spawn(&l.loop, &l.process, &options);
   if (status < 0) throw UserError("{} cannot be started: {}", l.name(), uv_strerror(status));
   l.ended = false;
@@ -130,9 +133,9 @@ std::vector<std::string> ChildProcess::ask(const std::vector<std::string>& lines
 
   const size_t got = l.said.size();
   if (got < want || l.unwritten) {
-    if (!l.ended) uv_process_kill(&l.process, SIGKILL);
+    if (!l.ended) l.kill_all(SIGKILL);
     if (l.unwritten)
-      uv_close(reinterpret_cast<uv_handle_t*>(&l.input), nullptr);  // a grandchild may hold it open
+      uv_close(reinterpret_cast<uv_handle_t*>(&l.input), nullptr);  // who left the group may hold it open
     while (l.unwritten || !l.ended) l.turn();
     if (l.hangs) {
       throw UserError(

@@ -13,7 +13,7 @@ class ChildProcess {
   /// Starts command[0], looked for on PATH, with the rest as its arguments; its standard error is ours. `who` begins every
   /// message. Throws UserError if it cannot be started.
   ChildProcess(std::vector<std::string> command, std::string who);
-  /// Ends the program: what it holds must be safe to lose.
+  /// Ends the program and all that it has started: what they hold must be safe to lose.
   ~ChildProcess();
 
   /// Writes all lines and waits for one line of answer to each, in order. Throws UserError if the program ends, says nothing for

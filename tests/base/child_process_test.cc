@@ -3,6 +3,11 @@
 #include <chrono>
 #include <thread>
 
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include "tests/support/support.h"
 
 namespace caltrop {
@@ -43,16 +48,41 @@ TEST(ChildProcess, SaysWhatIsWrong) {
   EXPECT_USER_ERROR(shell("kill -9 $$").ask({"a"}, 10),
                     "test: the program 'sh -c kill -9 $$' ended by signal 9 after 0 of 1 lines of answer");
   EXPECT_USER_ERROR(
-      shell("echo 1; sleep 60").ask({"a", "b"}, 0.2),
-      "test: the program 'sh -c echo 1; sleep 60' answered 1 of 2 lines and then said nothing for "
+      shell("read a; echo 1; sleep 60").ask({"a", "b"}, 0.2),
+      "test: the program 'sh -c read a; echo 1; sleep 60' answered 1 of 2 lines and then said nothing for "
       "0.2 s; does it flush its output after each line?");
-  ChildProcess chatty = shell("echo ready; read a; echo 1; read b; echo 2");
-  chatty.ask({"a"}, 10);
-  std::this_thread::sleep_for(std::chrono::milliseconds(500));  // by the second question it shows
   EXPECT_USER_ERROR(
-      chatty.ask({"b"}, 10),
-      "test: the program 'sh -c echo ready; read a; echo 1; read b; echo 2' said '1' without being asked; "
+      shell("read a; printf '1\\n2\\n'; read b").ask({"a"}, 10),
+      "test: the program 'sh -c read a; printf '1\\n2\\n'; read b' said '2' without being asked; "
       "want one line to each");
+}
+
+TEST(ChildProcess, AProgramThatSpeaksFirstIsFoundOut) {
+  ChildProcess chatty = shell("echo ready; read a; echo 1");
+  const auto until_it_speaks = [&] {
+    for (int i = 0; i < 1000; ++i) {
+      chatty.ask({}, 10);
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+  };
+  EXPECT_USER_ERROR(until_it_speaks(),
+                    "test: the program 'sh -c echo ready; read a; echo 1' said 'ready' without being asked; "
+                    "want one line to each");
+}
+
+TEST(ChildProcess, WhatTheProgramHasStartedEndsWithIt) {
+  const test::ScratchFolder scratch;
+  const std::string pipe = (scratch / "pipe").string();
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  pollfd open_at_others = {open(pipe.c_str(), O_RDONLY | O_NONBLOCK), POLLIN, 0};
+  {
+    ChildProcess script = shell("exec 3> " + pipe + "; sleep 60 & read a; echo 1; wait");
+    script.ask({"a"}, 10);
+    EXPECT_EQ(poll(&open_at_others, 1, 0), 0);
+  }
+  EXPECT_EQ(poll(&open_at_others, 1, 30000), 1) << "sleep still runs";
+  EXPECT_NE(open_at_others.revents & POLLHUP, 0);
+  close(open_at_others.fd);
 }
 
 TEST(ChildProcess, AProgramThatNeverReadsIsGivenUp) {
