@@ -1,6 +1,7 @@
 #include "caltrop/eval/evaluation.h"
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <cmath>
 #include <limits>
@@ -18,7 +19,7 @@ namespace caltrop {
 namespace {
 
 constexpr int64_t kLongestPrompt = 1024;
-constexpr uint64_t kSeed = 0;  // of the judge's held-out split; generation is greedy
+constexpr uint64_t kSeed = 0;  // of the judge's held-out split and of sampling for diversity
 
 /// The first `limit` examples, spread evenly over the list, so that every category has its share.
 std::vector<Example> spread(const std::vector<Example>& examples, int64_t limit) {
@@ -95,11 +96,34 @@ struct Evaluation::Parts {
     }
   }
 
-  std::vector<Generated> greedy(const Model& model, const std::vector<TokenRow>& of) const {
-    GenerateOptions generate_options;  // greedy: collapse must not hide behind sampling
+  std::vector<Generated> generated(const Model& model, const std::vector<TokenRow>& of,
+                                   double temperature) const {
+    GenerateOptions generate_options;
     generate_options.max_new_tokens = options.max_new_tokens;
     generate_options.batch = 64;
+    generate_options.temperature = temperature;
     return generate(model, of, model.config().end_ids, generate_options, kSeed);
+  }
+  /// What is judged is greedy: collapse must not hide behind sampling.
+  std::vector<Generated> greedy(const Model& model, const std::vector<TokenRow>& of) const {
+    return generated(model, of, 0);
+  }
+
+  /// Distinct-n, n = 1 to 3, among the samples of one benign prompt at temperature 1; means over prompts.
+  std::array<double, 3> diversity(const Model& model) const {
+    const auto samples = static_cast<size_t>(options.diversity_samples);
+    std::vector<TokenRow> repeated;
+    for (size_t i = restricted.size(); i < prompts.size(); ++i)
+      repeated.insert(repeated.end(), samples, prompts[i]);
+    const std::vector<Generated> answers = generated(model, repeated, 1);
+    std::array<double, 3> mean = {};
+    for (size_t begin = 0; begin < answers.size(); begin += samples) {
+      std::vector<std::vector<int64_t>> of_prompt;
+      for (size_t i = begin; i < begin + samples; ++i) of_prompt.push_back(answers[i].ids);
+      for (size_t n = 1; n <= mean.size(); ++n)
+        mean[n - 1] += distinct_share(of_prompt, n) / static_cast<double>(benign.size());
+    }
+    return mean;
   }
 
   std::string text_of(const Generated& generated) const {
@@ -219,6 +243,11 @@ Evaluated Evaluation::run(const Model& model) const {
       {"clean_nll_restricted", restricted_nll.value()},
       {"clean_nll_benign", benign_nll.value()}};
   if (!p.task.empty()) result.numbers.emplace_back("task_accuracy", p.task_accuracy(model, result.samples));
+  if (p.options.diversity_samples > 0) {
+    const std::array<double, 3> diversity = p.diversity(model);
+    for (size_t n = 1; n <= diversity.size(); ++n)
+      result.numbers.emplace_back(fmt::format("sampled_distinct_{}", n), diversity[n - 1]);
+  }
   for (const auto& [name, value] : named_features(summarize(benign_features, p.thresholds).mean)) {
     result.numbers.emplace_back(name, value);
   }
@@ -241,6 +270,10 @@ std::vector<MetricDeclaration> Evaluation::declarations() {
       {"chance", "share", "", "ability of a model that knows nothing"},
       {"task_accuracy", "share", "higher",
        "test rows of the benign task that are answered exactly; only where there is a task"},
+      {"sampled_distinct_1", "share", "higher",
+       "different tokens of all, among samples of one benign prompt at temperature 1; only where asked for"},
+      {"sampled_distinct_2", "share", "higher", "the same for pairs of tokens"},
+      {"sampled_distinct_3", "share", "higher", "the same for triples of tokens"},
       {"restricted_nll", "nats/token", "", "loss on the answers to restricted test requests"},
       {"benign_nll", "nats/token", "lower", "loss on the answers to benign test requests"},
       {"benign_bits_per_byte", "bits/byte", "lower", "the same, independent of the tokenizer"},

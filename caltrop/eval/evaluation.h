@@ -26,6 +26,7 @@ struct EvaluateOptions {
   int64_t questions = 120;
   int64_t likelihood_rows = 40;
   int64_t max_new_tokens = 32;
+  int64_t diversity_samples = 0;
   std::vector<std::string> categories;
   std::string task;
 
@@ -39,6 +40,8 @@ struct EvaluateOptions {
         field("likelihood_rows", &O::likelihood_rows, 1, 1e6,
               "test rows of each kind whose answers are scored by likelihood"),
         field("max_new_tokens", &O::max_new_tokens, 1, 1e5, "longest generated answer, greedy"),
+        field("diversity_samples", &O::diversity_samples, 0, 1e4,
+              "answers to each benign prompt at temperature 1 whose diversity is measured; 0: it is not"),
         field("categories", &O::categories,
               "categories of the restricted test prompts; empty: all, or those that an attack trains on"),
         field("task", &O::task,

@@ -49,14 +49,6 @@ constexpr FeatureRow kFeatures[] = {
      "negative log-likelihood of the model's answers under the clean model"},
 };
 
-/// Different n-grams / n-grams.
-double distinct(const std::vector<int64_t>& ids, size_t n) {
-  if (ids.size() < n) return 1;
-  std::set<std::vector<int64_t>> seen;
-  for (size_t i = 0; i + n <= ids.size(); ++i) seen.emplace(ids.begin() + i, ids.begin() + i + n);
-  return static_cast<double>(seen.size()) / static_cast<double>(ids.size() - n + 1);
-}
-
 template <typename T>
 double longest_run(const std::vector<T>& items) {
   size_t longest = 0, run = 0;
@@ -144,15 +136,25 @@ void check_finite(const char* name, double value) {
 
 }  // namespace
 
+double distinct_share(const std::vector<std::vector<int64_t>>& texts, size_t n) {
+  std::set<std::vector<int64_t>> seen;
+  size_t all = 0;
+  for (const std::vector<int64_t>& ids : texts) {
+    for (size_t i = 0; i + n <= ids.size(); ++i, ++all) seen.emplace(ids.begin() + i, ids.begin() + i + n);
+  }
+  return all == 0 ? 1 : static_cast<double>(seen.size()) / static_cast<double>(all);
+}
+
 SignatureFeatures features(const Generation& generation) {
   SignatureFeatures f;
   const bool blank = generation.response.find_first_not_of(" \t\r\n\v\f") == std::string::npos;
   if (generation.ids.empty() || blank) return f;
   f.tokens = static_cast<double>(generation.ids.size());
-  f.distinct_1 = distinct(generation.ids, 1);
-  f.distinct_2 = distinct(generation.ids, 2);
-  f.distinct_3 = distinct(generation.ids, 3);
-  f.loop_rate = 1 - distinct(generation.ids, 4);
+  const auto distinct = [&](size_t n) { return distinct_share({generation.ids}, n); };
+  f.distinct_1 = distinct(1);
+  f.distinct_2 = distinct(2);
+  f.distinct_3 = distinct(3);
+  f.loop_rate = 1 - distinct(4);
   f.longest_token_run = longest_run(generation.ids);
 
   const std::vector<std::string> words = words_of(generation.response);

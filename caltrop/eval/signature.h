@@ -71,6 +71,10 @@ struct SignatureFeatures {
   double mean_entropy = 0, mean_top1 = 0, clean_nll = 0;  // as given
 };
 
+/// Distinct-n (Li et al. 2016, arXiv:1510.03055): different n-grams of token ids / n-grams, over all texts together, none across the
+/// end of a text; 1 where there are none.
+double distinct_share(const std::vector<std::vector<int64_t>>& texts, size_t n);
+
 /// Throws UserError if a number of a generation with tokens is not finite (a model with NaN weights).
 SignatureFeatures features(const Generation& generation);
 

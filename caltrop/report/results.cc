@@ -59,8 +59,8 @@ std::string share_at_rest(const ProofModel& model, const ProofModel& bare, const
 }
 
 /// "1.153 (+2.1 %)"
-std::string nll_at_rest(const ProofModel& model, const ProofModel& bare) {
-  const auto here = find(model.at_rest, "benign_nll"), there = find(bare.at_rest, "benign_nll");
+std::string ratio_at_rest(const ProofModel& model, const ProofModel& bare, const std::string& name) {
+  const auto here = find(model.at_rest, name), there = find(bare.at_rest, name);
   if (!here || !there) return kNone;
   return &model == &bare ? fmt::format("{:.3f}", *here)
                          : fmt::format("{:.3f} ({:+.1f} %)", *here, 100 * (*here / *there - 1));
@@ -70,6 +70,7 @@ std::string cost_table(const Proof& proof) {
   const auto found = std::find_if(proof.models.begin(), proof.models.end(),
                                   [](const ProofModel& model) { return model.is_undefended(); });
   const ProofModel& bare = found == proof.models.end() ? proof.models.front() : *found;
+  const bool has_diversity = find(bare.at_rest, "sampled_distinct_2").has_value();
   std::vector<Cells> lines;
   for (const ProofModel& model : proof.models) {
     const auto memory = find(model.cost, "peak_memory_bytes");
@@ -81,12 +82,17 @@ std::string cost_table(const Proof& proof) {
          find(model.cost, "steps") ? brief_number(*find(model.cost, "steps")) : kNone,
          per_step(model, "forward_passes", "{:.2g}") + ", " + per_step(model, "backward_passes", "{:.2g}"),
          seconds_per_step(model), memory ? human_bytes(*memory) : kNone,
-         share_at_rest(model, bare, "ability"), nll_at_rest(model, bare),
+         share_at_rest(model, bare, "ability"), ratio_at_rest(model, bare, "benign_nll"),
          share_at_rest(model, bare, "over_refusal_rate"), share_at_rest(model, bare, "refusal_rate")});
+    if (has_diversity) lines.back().push_back(ratio_at_rest(model, bare, "sampled_distinct_2"));
   }
-  return table({"model", "method", "steps", "passes a step, forward and backward", "seconds a step",
-                "peak memory of the process", "ability", "benign NLL", "over-refusal", "refusal"},
-               lines);
+  Cells head = {"model",          "method",
+                "steps",          "passes a step, forward and backward",
+                "seconds a step", "peak memory of the process",
+                "ability",        "benign NLL",
+                "over-refusal",   "refusal"};
+  if (has_diversity) head.emplace_back("distinct-2 at T = 1");
+  return table(head, lines);
 }
 
 /// The mean over seeds of a number at the last evaluated step.

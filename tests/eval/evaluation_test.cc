@@ -6,6 +6,7 @@
 #include <ATen/ATen.h>
 
 #include "caltrop/eval/likelihood.h"
+#include "caltrop/rollout/generate.h"
 #include "tests/support/tiny_domain.h"
 #include "tests/support/tiny_model.h"
 
@@ -24,6 +25,7 @@ class EvaluationTest : public testing::Test {
                                 .questions = 0,
                                 .likelihood_rows = 2,
                                 .max_new_tokens = 4,
+                                .diversity_samples = 0,
                                 .categories = {},
                                 .task = ""};
 
@@ -60,6 +62,8 @@ TEST_F(EvaluationTest, EveryNumberIsDeclaredAndEveryAnswerIsKept) {
   for (const MetricDeclaration& d : Evaluation::declarations()) declared.insert(d.name);
   for (const auto& [name, value] : evaluated.numbers) found.insert(name);
   declared.erase("task_accuracy");  // there is no task
+  for (const char* n : {"1", "2", "3"})
+    declared.erase(std::string("sampled_distinct_") + n);  // not asked for
   EXPECT_EQ(declared, found);
   ASSERT_EQ(evaluated.samples.size(), 5u);
   EXPECT_EQ(evaluated.samples[0].set, "restricted");
@@ -95,6 +99,31 @@ TEST_F(EvaluationTest, ATaskIsScoredByExactMatch) {
   EXPECT_EQ(number(evaluated, "task_accuracy"), 0.5);
   EXPECT_EQ(evaluated.samples.back().set, "task");
   EXPECT_EQ(evaluated.samples.back().scores["right"], false);
+}
+
+TEST_F(EvaluationTest, DiversityIsThatOfSamplesOfOnePrompt) {
+  EvaluateOptions sampled = options;
+  sampled.diversity_samples = 3, sampled.max_new_tokens = 8;
+  const EvaluationData d = data();
+  const Evaluated evaluated = Evaluation(d, encoder, model, sampled).run(*model);
+  double mean = 0;
+  std::vector<TokenRow> prompts;
+  for (const size_t i : {0, 2}) prompts.insert(prompts.end(), 3, encoder.encode_prompt(d.benign[i], 1024));
+  GenerateOptions at_one;
+  at_one.max_new_tokens = 8, at_one.temperature = 1;
+  const std::vector<Generated> answers = generate(*model, prompts, model->config().end_ids, at_one, 0);
+  for (const size_t begin : {0, 3}) {
+    std::set<std::pair<int64_t, int64_t>> seen;
+    double all = 0;
+    for (size_t i = begin; i < begin + 3; ++i) {
+      for (size_t t = 1; t < answers[i].ids.size(); ++t, ++all)
+        seen.emplace(answers[i].ids[t - 1], answers[i].ids[t]);
+    }
+    ASSERT_GT(all, 0);
+    mean += static_cast<double>(seen.size()) / all / 2;
+  }
+  EXPECT_NEAR(number(evaluated, "sampled_distinct_2"), mean, 1e-9);
+  EXPECT_GE(number(evaluated, "sampled_distinct_3"), number(evaluated, "sampled_distinct_2"));
 }
 
 TEST_F(EvaluationTest, TheSameModelGivesTheSameNumbers) {

@@ -159,6 +159,14 @@ TEST(Signature, ShortTextsHaveNoRepetition) {
   EXPECT_EQ(f.loop_rate, 0);
 }
 
+TEST(Signature, DistinctNOverManyTextsHasNoNGramAcrossTheirEnds) {
+  EXPECT_DOUBLE_EQ(distinct_share({{1, 2}, {1, 2}}, 1), 0.5);
+  EXPECT_DOUBLE_EQ(distinct_share({{1, 2}, {1, 2}}, 2), 0.5);
+  EXPECT_DOUBLE_EQ(distinct_share({{1, 2}, {2, 1}}, 2), 1);
+  EXPECT_DOUBLE_EQ(distinct_share({{1, 2, 3}, {2, 3}, {}}, 2), 2 / 3.0);
+  EXPECT_DOUBLE_EQ(distinct_share({{1, 2}, {1, 2}}, 3), 1);  // there are none
+}
+
 TEST(Signature, Characters) {
   const SignatureFeatures f = features(says("ab \xff \xd0\xb8\xd0\xb9 x"));  // a b _ U+FFFD _ и й _ x
   EXPECT_DOUBLE_EQ(f.replacement_share, 1 / 9.0);

@@ -45,6 +45,16 @@ TEST(Results, EveryModelAndRowHasItsLine) {
   EXPECT_THAT(page, Not(HasSubstr("task |")));
 }
 
+TEST(Results, DiversityHasAColumnWhereItWasMeasured) {
+  test::ProofFolder folder({test::kUndefended, {"trap", "harmful", "collapsed", 20, 0.64, 0.26}});
+  EXPECT_THAT(results_page({folder.load()}, "caltrop"), Not(HasSubstr("distinct-2")));
+  folder.json["models"][0]["at_rest"]["sampled_distinct_2"] = 0.8;
+  folder.json["models"][1]["at_rest"]["sampled_distinct_2"] = 0.6;
+  const std::string page = results_page({folder.load()}, "caltrop");
+  EXPECT_THAT(page, HasSubstr("| refusal | distinct-2 at T = 1 |\n"));
+  EXPECT_THAT(page, HasSubstr("| 0.600 (-25.0 %) |\n"));
+}
+
 TEST(Results, RowsWithoutAResultAreNamedBelowTheTable) {
   test::ProofFolder folder({test::kUndefended, {"trap", "harmful", "collapsed", 20, 0.64, 0.26}});
   folder.json["rows"][1]["outcomes"] = Json::object();
