@@ -5,6 +5,7 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
+#include "caltrop/kernels/linear.h"
 #include "caltrop/kernels/vector_target.h"
 
 namespace caltrop {
@@ -117,7 +118,7 @@ PackedLinear::PackedLinear(const Tensor& weight) : weight_(weight.detach()) {
 }
 
 Tensor PackedLinear::operator()(const Tensor& x) const {
-  if (!packed_) return at::linear(x, weight_);
+  if (!packed_) return apply_linear(x, weight_);
   const Tensor input = x.contiguous();
   const int64_t rows = input.size(0), inputs = input.size(1), panels = weight_.size(0);
   const int64_t tiles = (rows + kRows - 1) / kRows;

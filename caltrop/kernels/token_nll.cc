@@ -8,6 +8,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "caltrop/kernels/fast_exp.h"
+#include "caltrop/kernels/linear.h"
 #include "caltrop/kernels/math_mode.h"
 #include "caltrop/kernels/vector_target.h"
 
@@ -47,7 +48,7 @@ void scale_row(const float* __restrict from, float* __restrict to, int64_t width
 /// Probabilities [m,V] of rows [begin, begin+m) and, if wanted, their losses.
 Tensor probabilities(const Tensor& hidden, const Tensor& head, const Tensor& labels, int64_t begin, int64_t m,
                      float* nll) {
-  Tensor logits = at::linear(hidden.narrow(0, begin, m), head).to(at::kFloat);
+  Tensor logits = at::linear(pad_rows(hidden.narrow(0, begin, m)), head).narrow(0, 0, m).to(at::kFloat);
   const int64_t width = head.size(0);
   const int64_t* label = labels.const_data_ptr<int64_t>() + begin;
   at::parallel_for(0, m, 1, [&](int64_t first, int64_t last) {
@@ -98,13 +99,14 @@ struct TokenNll : Function<TokenNll> {
           row[label[r]] -= scale[r];
         }
       });
-      const Tensor part = dlogits.narrow(0, 0, m).to(hidden.scalar_type());
-      dhidden.narrow(0, begin, m).copy_(at::mm(part, head));
+      const Tensor part = pad_rows(dlogits.narrow(0, 0, m).to(hidden.scalar_type())),
+                   inputs = pad_rows(hidden.narrow(0, begin, m));
+      dhidden.narrow(0, begin, m).copy_(at::mm(part, head).narrow(0, 0, m));
       if (context->needs_input_grad(1)) {
         if (!dhead.defined()) {
-          dhead = at::mm(part.t(), hidden.narrow(0, begin, m));
+          dhead = at::mm(part.t(), inputs);
         } else {
-          dhead.addmm_(part.t(), hidden.narrow(0, begin, m));
+          dhead.addmm_(part.t(), inputs);
         }
       }
     }
@@ -116,7 +118,7 @@ struct TokenNll : Function<TokenNll> {
 
 Tensor token_nll(const Tensor& hidden, const Tensor& head, const Tensor& labels) {
   if (hidden.is_cpu() && !MathMode::enabled()) return TokenNll::apply(hidden, head, labels.contiguous());
-  const Tensor logits = at::linear(hidden, head).to(at::kFloat);
+  const Tensor logits = apply_linear(hidden, head).to(at::kFloat);
   return at::logsumexp(logits, -1) - logits.gather(-1, labels.unsqueeze(-1)).squeeze(-1);
 }
 

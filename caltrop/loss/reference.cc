@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include "caltrop/kernels/linear.h"
 #include "caltrop/kernels/token_nll.h"
 
 namespace caltrop {
@@ -58,9 +59,9 @@ LossFn kl_loss(std::vector<Tensor> reference_hidden, Tensor reference_head) {
     {
       const at::NoGradGuard no_grad;
       reference = at::log_softmax(
-          at::linear(reference_hidden[static_cast<size_t>(in.part)], reference_head).to(at::kFloat), -1);
+          apply_linear(reference_hidden[static_cast<size_t>(in.part)], reference_head).to(at::kFloat), -1);
     }
-    const Tensor ours = at::log_softmax(at::linear(in.hidden, in.head).to(at::kFloat), -1);
+    const Tensor ours = at::log_softmax(apply_linear(in.hidden, in.head).to(at::kFloat), -1);
     return Total{(reference.exp() * (reference - ours)).sum(), in.labels.size(0)};
   }};
 }

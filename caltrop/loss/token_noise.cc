@@ -3,12 +3,14 @@
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 
+#include "caltrop/kernels/linear.h"
+
 namespace caltrop {
 
 LossFn token_noise_loss(const TokenNoise& noise, std::vector<Tensor> chosen) {
   return {[=](const LossInputs& in) {
-    const Tensor nll = -at::log_softmax(at::linear(in.hidden, in.head).to(at::kFloat), -1);  // [M,V]
-    const Tensor of_label = nll.gather(1, in.labels.unsqueeze(1)).squeeze(1);                // [M]
+    const Tensor nll = -at::log_softmax(apply_linear(in.hidden, in.head).to(at::kFloat), -1);  // [M,V]
+    const Tensor of_label = nll.gather(1, in.labels.unsqueeze(1)).squeeze(1);                  // [M]
     const int64_t m = nll.size(0), v = nll.size(1);
     Tensor of_noise;  // [M]
     if (noise.kind == "uniform") {

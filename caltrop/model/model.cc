@@ -5,6 +5,7 @@
 
 #include "caltrop/base/error.h"
 #include "caltrop/kernels/elementwise.h"
+#include "caltrop/kernels/linear.h"
 
 namespace caltrop {
 namespace {
@@ -69,7 +70,7 @@ const RotaryTables& Model::rotary(int64_t positions) const {
 Tensor Model::attend(int64_t layer, const Tensor& x, const PackedTokens& tokens, Trace* trace) const {
   const std::string prefix = fmt::format("model.layers.{}.", layer);
   const auto project = [&](const Tensor& input, const char* name) {
-    return at::linear(input, weight(prefix + name));
+    return apply_linear(input, weight(prefix + name));
   };
   const int64_t n = x.size(0);
 
@@ -98,9 +99,9 @@ Tensor Model::norm_before_mlp(int64_t layer, const Tensor& after) const {
 Tensor Model::block(int64_t layer, const Tensor& x, const PackedTokens& tokens, Trace* trace) const {
   const std::string prefix = fmt::format("model.layers.{}.mlp.", layer);
   const Tensor after = attend(layer, x, tokens, trace), normed = norm_before_mlp(layer, after);
-  const Tensor inner = swiglu(at::linear(normed, weight(prefix + "gate_proj.weight")),
-                              at::linear(normed, weight(prefix + "up_proj.weight")));
-  const Tensor out = at::linear(inner, weight(prefix + "down_proj.weight"));
+  const Tensor inner = swiglu(apply_linear(normed, weight(prefix + "gate_proj.weight")),
+                              apply_linear(normed, weight(prefix + "up_proj.weight")));
+  const Tensor out = apply_linear(inner, weight(prefix + "down_proj.weight"));
   if (trace != nullptr && trace->keep_mlp_outputs) trace->mlp_outputs.push_back(out);
   return after + out;
 }
