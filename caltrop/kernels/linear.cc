@@ -38,7 +38,8 @@ struct PaddedLinear : Function<PaddedLinear> {
 }  // namespace
 
 int64_t padded_rows(int64_t rows) {
-  const auto octave = static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(std::max<int64_t>(rows, 1))));
+  if (rows <= 8) return rows;  // one answer is decoded as one row
+  const auto octave = static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(rows)));
   const int64_t step = std::max<int64_t>(octave / 16, 8);
   return (rows + step - 1) / step * step;
 }

@@ -8,7 +8,8 @@
 
 namespace caltrop {
 
-/// The size that `rows` rows are padded to: at most a sixteenth more from 256 on, and sixteen sizes between n and 2n.
+/// The size that `rows` rows are padded to: few are as they are, above 128 it is at most a sixteenth more, and there are sixteen sizes
+/// between n and 2n.
 int64_t padded_rows(int64_t rows);
 
 /// x [rows,D] with zeros below, [padded_rows(rows),D], where it is bf16 on the CPU; otherwise x. No gradients.
