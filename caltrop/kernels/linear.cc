@@ -19,9 +19,8 @@ bool wants_padding(const Tensor& x) { return x.is_cpu() && x.scalar_type() == at
 
 struct PaddedLinear : Function<PaddedLinear> {
   static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& weight) {
-    const Tensor padded = pad_rows(x);
-    context->save_for_backward({padded, weight});
-    return at::linear(padded, weight).narrow(0, 0, x.size(0));
+    context->save_for_backward({x, weight});  // and not its padded copy: queries, keys and values share one x
+    return at::linear(pad_rows(x), weight).narrow(0, 0, x.size(0));
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
@@ -30,7 +29,7 @@ struct PaddedLinear : Function<PaddedLinear> {
     const Tensor dy = pad_rows(gradients[0]);
     Tensor dx, dweight;
     if (context->needs_input_grad(0)) dx = at::mm(dy, saved[1]).narrow(0, 0, gradients[0].size(0));
-    if (context->needs_input_grad(1)) dweight = at::mm(dy.t(), saved[0]);
+    if (context->needs_input_grad(1)) dweight = at::mm(dy.t(), pad_rows(saved[0]));
     return {dx, dweight};
   }
 };

@@ -8,7 +8,7 @@
 
 namespace caltrop {
 
-/// The size that `rows` rows are padded to: few are as they are, above 128 it is at most a sixteenth more, and there are sixteen sizes
+/// The size that `rows` rows are padded to: up to 8 are as they are, above 128 it is at most a sixteenth more, and there are sixteen sizes
 /// between n and 2n.
 int64_t padded_rows(int64_t rows);
 

@@ -7,7 +7,7 @@
 namespace caltrop {
 
 /// x W^T for a constant W. On the CPU in fp32 W is kept as panels of sixteen outputs, which one pass reads in order while the
-/// next piece is being fetched; elsewhere it is linear (linear.h). No gradients. Tested by tests/kernels/kernels_test.cc.
+/// next piece is being fetched; elsewhere it is apply_linear (linear.h). No gradients. Tested by tests/kernels/kernels_test.cc.
 class PackedLinear {
  public:
   PackedLinear() = default;
