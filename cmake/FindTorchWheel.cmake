@@ -36,7 +36,9 @@ foreach(_lib torch torch_cpu c10 torch_cuda c10_cuda)
   endif()
 endforeach()
 # libtorch_cuda registers its kernels when it is loaded; nothing refers to it, so the linker must be told to keep it.
-target_link_libraries(TorchWheel::torch INTERFACE -Wl,--no-as-needed ${_libs} -Wl,--as-needed)
+# libstdc++ comes first: libtorch exports parts of another one (all of std::filesystem), which would otherwise take the place of
+# what our code was compiled with. With the CUDA build of torch 2.11 remove_all of a folder died of it.
+target_link_libraries(TorchWheel::torch INTERFACE -Wl,--no-as-needed -lstdc++ ${_libs} -Wl,--as-needed)
 # The wheel's include folder holds an fmt of its own, newer than the system's, and no library for it.
 target_compile_definitions(TorchWheel::torch INTERFACE FMT_HEADER_ONLY=1)
 

@@ -2,8 +2,10 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include <unistd.h>
@@ -14,6 +16,17 @@ namespace {
 std::mutex mutex;
 bool quiet = false;
 bool bar_shown = false;
+
+/// What follows "<key>   : " in a file of /proc.
+std::optional<std::string> value_of(const std::filesystem::path& file, const std::string& key) {
+  std::ifstream lines(file);
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.starts_with(key)) continue;
+    const size_t value = line.find_first_not_of(" \t", line.find(':') + 1);
+    if (value != std::string::npos) return line.substr(value);
+  }
+  return std::nullopt;
+}
 
 bool on_terminal() {
   static const bool terminal = ::isatty(STDERR_FILENO) != 0;
@@ -80,17 +93,16 @@ std::string human_seconds(double seconds) {
 }
 
 std::string machine_name() {
-  std::string model = "unknown processor";
-  std::ifstream info("/proc/cpuinfo");
-  for (std::string line; std::getline(info, line);) {
-    if (line.rfind("model name", 0) == 0) {
-      model = line.substr(line.find(':') + 2);
-      break;
-    }
-  }
   const double memory =
       static_cast<double>(::sysconf(_SC_PHYS_PAGES)) * static_cast<double>(::sysconf(_SC_PAGESIZE));
-  return fmt::format("{}, {} cores, {}", model, std::thread::hardware_concurrency(), human_bytes(memory));
+  std::string name =
+      fmt::format("{}, {} cores, {}", value_of("/proc/cpuinfo", "model name").value_or("unknown processor"),
+                  std::thread::hardware_concurrency(), human_bytes(memory));
+  const std::filesystem::path cards = "/proc/driver/nvidia/gpus";
+  if (!std::filesystem::exists(cards)) return name;
+  for (const auto& card : std::filesystem::directory_iterator(cards))
+    name += ", " + value_of(card.path() / "information", "Model").value_or("unknown NVIDIA card");
+  return name;
 }
 
 }  // namespace caltrop

@@ -5,6 +5,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include <c10/util/Exception.h>
+
 #include "caltrop/base/error.h"
 #include "caltrop/base/log.h"
 #include "caltrop/base/memory.h"
@@ -38,6 +40,11 @@ int main(int argc, char** argv) {
   } catch (const UserError& error) {
     clear_progress();
     std::fprintf(stderr, "caltrop: %s\n", error.what());
+    return 2;
+  } catch (const c10::OutOfMemoryError& error) {
+    clear_progress();
+    std::fprintf(stderr, "caltrop: %s\nA smaller train.micro_batch needs less and computes the same.\n",
+                 error.what_without_backtrace());
     return 2;
   }
   return exit_code;

@@ -103,6 +103,7 @@ Batch pack(std::span<const TokenRow> rows, at::Device device, std::vector<std::v
   }
   const auto to_tensor = [&](const std::vector<int64_t>& v) { return at::tensor(v, at::kLong).to(device); };
   batch.tokens = {to_tensor(packer.ids()), to_tensor(packer.positions()), packer.segments()};
+  if (!device.is_cpu()) batch.tokens.visible = visibility(batch.tokens);
   batch.label_positions = to_tensor(label_positions);
   batch.labels = to_tensor(labels);
   batch.label_rows = to_tensor(label_rows);

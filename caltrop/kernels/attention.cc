@@ -255,7 +255,24 @@ struct PackedAttention : Function<PackedAttention> {
   }
 };
 
-/// The same by ATen operators, segment by segment.
+/// The same by ATen's fused attention, over all segments at once.
+Tensor masked_attention(const Tensor& q, const Tensor& k, const Tensor& v, const PackedTokens& tokens,
+                        const RotaryTables& tables, int64_t heads, int64_t kv_heads) {
+  const int64_t n = tokens.count(), width = q.size(1) / heads, group = heads / kv_heads;
+  const Tensor both =
+      rotate(at::cat({q.view({n, heads, width}), k.view({n, kv_heads, width})}, 1), tokens.positions, tables);
+  const auto by_head = [&](const Tensor& x, int64_t copies) {  // [N,heads,E] -> [1,H,N,E]
+    return x.unsqueeze(2).expand({n, x.size(1), copies, width}).reshape({1, n, heads, width}).transpose(1, 2);
+  };
+  const Tensor visible = tokens.visible.defined() ? tokens.visible : visibility(tokens);
+  return at::scaled_dot_product_attention(
+             by_head(both.narrow(1, 0, heads), 1), by_head(both.narrow(1, heads, kv_heads), group),
+             by_head(v.view({n, kv_heads, width}), group), visible.view({1, 1, n, n}))
+      .transpose(1, 2)
+      .reshape({n, heads * width});
+}
+
+/// The same by ATen's plain operators, segment by segment.
 Tensor plain_attention(const Tensor& q, const Tensor& k, const Tensor& v, const PackedTokens& tokens,
                        const RotaryTables& tables, int64_t heads, int64_t kv_heads) {
   const int64_t n = tokens.count(), width = q.size(1) / heads, group = heads / kv_heads;
@@ -306,15 +323,14 @@ Tensor packed_attention(const Tensor& q, const Tensor& k, const Tensor& v, const
   CALTROP_ASSERT(q.size(0) == tokens.count() && heads % kv_heads == 0,
                  "attention over {} tokens got {} rows, {} and {} heads", tokens.count(), q.size(0), heads,
                  kv_heads);
-  if (q.is_cpu() && q.scalar_type() != at::kDouble && !MathMode::enabled()) {
-    if (q.scalar_type() == at::kFloat)
-      return PackedAttention::apply(q, k, v, tokens, tables, heads, kv_heads);
-    // In bf16 the operator still computes in fp32: three casts of small tensors are nothing beside attention segment by segment.
-    const auto wide = [](const Tensor& x) { return x.to(at::kFloat); };
-    return PackedAttention::apply(wide(q), wide(k), wide(v), tokens, tables, heads, kv_heads)
-        .to(q.scalar_type());
-  }
-  return plain_attention(q, k, v, tokens, tables, heads, kv_heads);
+  if (MathMode::enabled()) return plain_attention(q, k, v, tokens, tables, heads, kv_heads);
+  if (!q.is_cpu() || q.scalar_type() == at::kDouble)
+    return masked_attention(q, k, v, tokens, tables, heads, kv_heads);
+  if (q.scalar_type() == at::kFloat) return PackedAttention::apply(q, k, v, tokens, tables, heads, kv_heads);
+  // In bf16 the operator still computes in fp32: three casts of small tensors are nothing beside attention segment by segment.
+  const auto wide = [](const Tensor& x) { return x.to(at::kFloat); };
+  return PackedAttention::apply(wide(q), wide(k), wide(v), tokens, tables, heads, kv_heads)
+      .to(q.scalar_type());
 }
 
 }  // namespace caltrop

@@ -3,9 +3,10 @@
 // Each token sees the tokens before it in its own segment and all tokens of the segments that its own
 // continues (tensor/packed.h). On the CPU one hand-written fp32 operator does rotation, scores, softmax
 // and products per (segment, head): rows here are short, and for them the general kernels spend their time on
-// overhead. Elsewhere, and under MathMode, the same mathematics from ATen operators. Scores are never kept;
-// the backward computes them again. Tested by tests/kernels/kernels_test.cc: equal to attention over
-// separate rows, gradients to finite differences.
+// overhead. Scores are never kept; the backward computes them again. Elsewhere one call of ATen's fused attention
+// takes the whole batch with a mask: few launches, and no work for each segment. Under MathMode ATen's plain
+// operators, segment by segment. Tested by tests/kernels/kernels_test.cc: all three are equal, and equal to
+// attention over separate rows; gradients to finite differences.
 #pragma once
 
 #include "caltrop/tensor/packed.h"

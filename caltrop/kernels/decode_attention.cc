@@ -1,5 +1,6 @@
 #include "caltrop/kernels/decode_attention.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -51,35 +52,40 @@ void rotate_head(const float* from, float* to, const float* cosine, const float*
   }
 }
 
-Tensor plain(const Tensor& qkv, const LayerCache& cache, const std::vector<int64_t>& slots,
-             const std::vector<int64_t>& lengths, const RotaryTables& tables, int64_t heads,
-             int64_t kv_heads) {
+/// All sequences at once over caches cut to the longest, what a shorter one does not have masked out.
+Tensor together(const Tensor& qkv, const LayerCache& cache, const DecodePlaces& places,
+                const RotaryTables& tables, int64_t heads, int64_t kv_heads) {
   const int64_t width = cache.keys.size(3), active = qkv.size(0);
   const Tensor split = qkv.view({active, heads + 2 * kv_heads, width});
-  const Tensor positions = at::tensor(lengths, at::kLong).to(qkv.device());
-  const Tensor rotated = rotate(split.narrow(1, 0, heads + kv_heads), positions, tables);
-  std::vector<Tensor> outputs;
-  for (int64_t i = 0; i < active; ++i) {
-    const auto at_i = static_cast<size_t>(i);
-    const Tensor keys = cache.keys[slots[at_i]], values = cache.values[slots[at_i]];  // [K,context,E]
-    keys.select(1, lengths[at_i]).copy_(rotated[i].narrow(0, heads, kv_heads));
-    values.select(1, lengths[at_i]).copy_(split[i].narrow(0, heads + kv_heads, kv_heads));
-    const Tensor q = rotated[i].narrow(0, 0, heads).view({kv_heads, heads / kv_heads, width});
-    const Tensor k = keys.narrow(1, 0, lengths[at_i] + 1), v = values.narrow(1, 0, lengths[at_i] + 1);
-    const Tensor scores =
-        at::matmul(q, k.transpose(1, 2)).to(at::kFloat) / std::sqrt(static_cast<double>(width));
-    outputs.push_back(at::matmul(at::softmax(scores, -1).to(v.scalar_type()), v).view({1, heads * width}));
-  }
-  return at::cat(outputs);
+  const Tensor rotated = rotate(split.narrow(1, 0, heads + kv_heads), places.position, tables);
+  const auto with_new = [&](const Tensor& all, const Tensor& fresh) {  // -> [A,K,longest+1,E]
+    all.transpose(1, 2).index_put_({places.slot_index, places.position}, fresh);
+    return all.narrow(2, 0, places.longest + 1).index_select(0, places.slot_index);
+  };
+  const Tensor keys = with_new(cache.keys, rotated.narrow(1, heads, kv_heads)),
+               values = with_new(cache.values, split.narrow(1, heads + kv_heads, kv_heads));
+  // The queries of a group are the rows of one small attention over the keys that they share.
+  const Tensor queries = rotated.narrow(1, 0, heads).reshape({active, kv_heads, heads / kv_heads, width});
+  const Tensor visible = places.visible.expand({active, kv_heads, heads / kv_heads, places.longest + 1});
+  return at::scaled_dot_product_attention(queries, keys, values, visible).reshape({active, heads * width});
 }
 
 }  // namespace
 
-Tensor decode_attention(const Tensor& qkv, const LayerCache& cache, const std::vector<int64_t>& slots,
-                        const std::vector<int64_t>& lengths, const RotaryTables& tables, int64_t heads,
-                        int64_t kv_heads) {
+DecodePlaces::DecodePlaces(std::vector<int64_t> slots_in, std::vector<int64_t> lengths_in, at::Device device)
+    : slots(std::move(slots_in)),
+      lengths(std::move(lengths_in)),
+      longest(*std::max_element(lengths.begin(), lengths.end())) {
+  const auto on_device = [&](const std::vector<int64_t>& v) { return at::tensor(v, at::kLong).to(device); };
+  slot_index = on_device(slots), position = on_device(lengths);
+  visible = (at::arange(longest + 1, position.options()).unsqueeze(0) <= position.unsqueeze(1))
+                .view({-1, 1, 1, longest + 1});
+}
+
+Tensor decode_attention(const Tensor& qkv, const LayerCache& cache, const DecodePlaces& places,
+                        const RotaryTables& tables, int64_t heads, int64_t kv_heads) {
   if (!qkv.is_cpu() || qkv.scalar_type() != at::kFloat)
-    return plain(qkv, cache, slots, lengths, tables, heads, kv_heads);
+    return together(qkv, cache, places, tables, heads, kv_heads);
   const int64_t active = qkv.size(0), width = cache.keys.size(3), context = cache.keys.size(2),
                 half = width / 2;
   const int64_t group = heads / kv_heads, row = (heads + 2 * kv_heads) * width;
@@ -94,8 +100,8 @@ Tensor decode_attention(const Tensor& qkv, const LayerCache& cache, const std::v
         queries(static_cast<size_t>(group * width));
     for (int64_t task = first; task < last; ++task) {
       const int64_t i = task / kv_heads, kv = task % kv_heads;
-      const int64_t length = lengths[static_cast<size_t>(i)];
-      const int64_t base = (slots[static_cast<size_t>(i)] * kv_heads + kv) * context * width;
+      const int64_t length = places.lengths[static_cast<size_t>(i)];
+      const int64_t base = (places.slots[static_cast<size_t>(i)] * kv_heads + kv) * context * width;
       float *keys = all_keys + base, *values = all_values + base;
       const float* token = qkv_data + i * row;
       const float *cosine = cosines + length * half, *sine = sines + length * half;

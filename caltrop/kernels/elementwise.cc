@@ -141,6 +141,8 @@ struct SwiGlu : Function<SwiGlu> {
 
 Tensor rms_norm(const Tensor& x, const Tensor& weight, double epsilon) {
   if (fast(x)) return RmsNorm::apply(x, weight, epsilon);
+  if (x.is_cuda() && !MathMode::enabled())
+    return at::rms_norm(x, {x.size(-1)}, weight.to(x.scalar_type()), epsilon);  // one kernel
   const Tensor wide = x.to(at::kFloat);
   const Tensor normed = wide * at::rsqrt(wide.square().mean({-1}, /*keepdim=*/true) + epsilon);
   return normed.to(x.scalar_type()) * weight.to(x.scalar_type());

@@ -119,6 +119,8 @@ struct TokenNll : Function<TokenNll> {
 Tensor token_nll(const Tensor& hidden, const Tensor& head, const Tensor& labels) {
   if (hidden.is_cpu() && !MathMode::enabled()) return TokenNll::apply(hidden, head, labels.contiguous());
   const Tensor logits = apply_linear(hidden, head).to(at::kFloat);
+  if (!MathMode::enabled())  // one copy of the logits for the backward instead of four
+    return at::cross_entropy_loss(logits, labels, {}, at::Reduction::None);
   return at::logsumexp(logits, -1) - logits.gather(-1, labels.unsqueeze(-1)).squeeze(-1);
 }
 

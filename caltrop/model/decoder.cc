@@ -23,8 +23,9 @@ Decoder::Decoder(const Model& model, int64_t slots, int64_t context)
     layer.gate_up = PackedLinear(at::cat({weight("mlp.gate_proj.weight"), weight("mlp.up_proj.weight")}));
     layer.down = PackedLinear(weight("mlp.down_proj.weight"));
     const at::TensorOptions options = layer.norm.options().requires_grad(false);
-    layer.cache = {at::empty({slots, c.kv_heads, context, c.head_width}, options),
-                   at::empty({slots, c.kv_heads, context, c.head_width}, options)};
+    // Zeros: a position that a mask hides is still multiplied by 0, and 0 times a leftover NaN is NaN.
+    layer.cache = {at::zeros({slots, c.kv_heads, context, c.head_width}, options),
+                   at::zeros({slots, c.kv_heads, context, c.head_width}, options)};
     layers_.push_back(std::move(layer));
   }
   head_ = PackedLinear(model.head());
@@ -59,20 +60,17 @@ Tensor Decoder::step(const std::vector<int64_t>& ids, const std::vector<int64_t>
   const at::NoGradGuard no_grad;
   const ModelConfig& c = model_.config();
   std::vector<int64_t> lengths;
-  int64_t longest = 0;
-  for (const int64_t slot : slots) {
-    lengths.push_back(length(slot));
-    longest = std::max(longest, lengths.back() + 1);
-  }
-  CALTROP_ASSERT(longest <= layers_.front().cache.keys.size(2), "token {} in a cache of {}", longest,
-                 layers_.front().cache.keys.size(2));
-  const RotaryTables& rotary = model_.rotary(longest);
+  for (const int64_t slot : slots) lengths.push_back(length(slot));
+  const DecodePlaces places(slots, std::move(lengths), model_.device());
+  CALTROP_ASSERT(places.longest < layers_.front().cache.keys.size(2), "token {} in a cache of {}",
+                 places.longest + 1, layers_.front().cache.keys.size(2));
+  const RotaryTables& rotary = model_.rotary(places.longest + 1);
 
   Tensor x = at::embedding(model_.weight("model.embed_tokens.weight"),
                            at::tensor(ids, at::kLong).to(model_.device()));  // [A,D]
   for (const Layer& layer : layers_) {
     const Tensor qkv = layer.qkv(rms_norm(x, layer.norm, c.norm_epsilon));
-    x = x + layer.output(decode_attention(qkv, layer.cache, slots, lengths, rotary, c.heads, c.kv_heads));
+    x = x + layer.output(decode_attention(qkv, layer.cache, places, rotary, c.heads, c.kv_heads));
     const auto gate_up = layer.gate_up(rms_norm(x, layer.norm_after, c.norm_epsilon)).chunk(2, -1);
     x = x + layer.down(swiglu(gate_up[0], gate_up[1]));
   }

@@ -92,8 +92,13 @@ class Generation {
     take(decoder_.step(ids, slots), going);
   }
 
-  /// Draws one token for each sequence from its row of logits; those that go on become active.
-  void take(const Tensor& logits, std::vector<Active>& sequences) {
+  /// One token for each sequence from its row of logits.
+  std::vector<Sampled> choose(const Tensor& logits, std::vector<Active>& sequences) const {
+    if (!logits.is_cpu() && can_sample_together(options_)) {
+      std::vector<RandomStream*> randoms;
+      for (Active& a : sequences) randoms.push_back(&a.random);
+      return sample_together(logits, options_, randoms);
+    }
     const Tensor rows = logits.cpu().contiguous();
     const int64_t width = rows.size(1);
     std::vector<Sampled> sampled(sequences.size());
@@ -105,6 +110,12 @@ class Generation {
         sampled[static_cast<size_t>(i)] = sample(row, a.seen, options_, a.random);
       }
     });
+    return sampled;
+  }
+
+  /// Draws one token for each sequence; those that go on become active.
+  void take(const Tensor& logits, std::vector<Active>& sequences) {
+    const std::vector<Sampled> sampled = choose(logits, sequences);
     for (size_t i = 0; i < sequences.size(); ++i) {
       Active& a = sequences[i];
       Generated& g = results_[a.prompt];

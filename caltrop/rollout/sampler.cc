@@ -5,6 +5,8 @@
 #include <limits>
 #include <numeric>
 
+#include <ATen/ATen.h>
+
 #include "caltrop/kernels/softmax_sums.h"
 
 namespace caltrop {
@@ -143,6 +145,42 @@ Sampled sample(std::span<const float> logits, std::span<const int64_t> seen, con
   }
   return {id, static_cast<float>(logits[static_cast<size_t>(id)] - highest - log_sum),
           static_cast<float>(log_sum - weighted / sum), static_cast<float>(1.0 / sum)};
+}
+
+bool can_sample_together(const SamplingOptions& options) {
+  return options.top_k == 0 && options.top_p == 1 && options.repetition_penalty == 1;
+}
+
+std::vector<Sampled> sample_together(const Tensor& logits, const SamplingOptions& options,
+                                     const std::vector<RandomStream*>& randoms) {
+  const at::NoGradGuard no_grad;
+  const Tensor log_p = at::log_softmax(logits.to(at::kFloat), -1), p = log_p.exp(), highest = log_p.amax(-1);
+  Tensor ids;
+  if (options.temperature == 0) {
+    ids = log_p.argmax(-1);
+  } else {
+    std::vector<double> uniform;
+    for (RandomStream* random : randoms) uniform.push_back(random->uniform());
+    const Tensor sums = at::softmax(log_p.to(at::kDouble) / options.temperature, -1).cumsum(-1);  // [A,V]
+    const Tensor u = at::tensor(uniform, at::kDouble).to(logits.device()).unsqueeze(1);
+    ids = at::searchsorted(sums, u * sums.narrow(1, sums.size(1) - 1, 1), /*out_int32=*/false, /*right=*/true)
+              .squeeze(1)
+              .clamp_max(logits.size(1) - 1);
+  }
+  const Tensor finite =
+      at::isfinite(highest);  // else the model computes NaN: token 0, and the numbers show why
+  ids = at::where(finite, ids, at::zeros_like(ids));
+  const Tensor of_id = log_p.gather(1, ids.unsqueeze(1)).squeeze(1);
+  const Tensor entropy = -at::xlogy(p, p).sum(-1);  // 0 where p is
+  const auto wide = [](const Tensor& x) { return x.to(at::kDouble); };
+  const Tensor all = at::stack({wide(ids), wide(of_id), wide(entropy), wide(highest.exp())}, 1).cpu();
+  std::vector<Sampled> sampled;
+  for (int64_t i = 0; i < all.size(0); ++i) {
+    const double* row = all.const_data_ptr<double>() + 4 * i;
+    sampled.push_back({static_cast<int64_t>(row[0]), static_cast<float>(row[1]), static_cast<float>(row[2]),
+                       static_cast<float>(row[3])});
+  }
+  return sampled;
 }
 
 }  // namespace caltrop

@@ -6,6 +6,7 @@
 
 #include "caltrop/base/fields.h"
 #include "caltrop/base/random.h"
+#include "caltrop/tensor/tensor.h"
 
 namespace caltrop {
 
@@ -40,5 +41,13 @@ struct Sampled {
 /// the cuts is that of transformers: penalty, temperature, top-k, top-p.
 Sampled sample(std::span<const float> logits, std::span<const int64_t> seen, const SamplingOptions& options,
                RandomStream& random);
+
+/// Whether sample_together() may stand for sample(): nothing is cut and nothing penalised.
+bool can_sample_together(const SamplingOptions& options);
+
+/// sample() for all rows of logits [A,V] by ATen operators on their device, so that a GPU sends a few numbers a row and no logits.
+/// The same tokens as sample(), but where rounding decides. `randoms`: one a row.
+std::vector<Sampled> sample_together(const Tensor& logits, const SamplingOptions& options,
+                                     const std::vector<RandomStream*>& randoms);
 
 }  // namespace caltrop

@@ -9,7 +9,8 @@
 //           <s> You are kind. | What is a heron?                        2: soup?  3: bread?         parent 1
 //                                                                       4: What is a heron?         parent 0
 //
-// data/batch.* builds it, kernels/attention.* reads it. Tested by tests/data/batch_test.cc and tests/model/llama_test.cc.
+// data/batch.* builds it, kernels/attention.* reads it. Tested by tests/data/batch_test.cc, tests/kernels/kernels_test.cc and
+// tests/model/llama_test.cc.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +31,12 @@ struct PackedTokens {
   Tensor ids;                     // [N] int64
   Tensor positions;               // [N] int64, position of each token in its row
   std::vector<Segment> segments;  // cover 0..N-1 in order
+  Tensor visible = {};            // visibility() of the above, kept where attention reads it: not on the CPU
   int64_t count() const { return ids.size(0); }
 };
+
+/// [N,N] bool on the device of the positions: whether token i sees token j, that is, whether j comes no later in the row and
+/// lies in i's segment or in one that this continues.
+Tensor visibility(const PackedTokens& tokens);
 
 }  // namespace caltrop

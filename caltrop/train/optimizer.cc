@@ -19,15 +19,17 @@ class AdamW final : public Optimizer {
   void step(double learning_rate) override {
     const at::NoGradGuard no_grad;
     ++steps;
-    std::vector<Tensor> weights, gradients, means, squares, counts;
+    std::vector<Tensor> weights, gradients, means, squares;
     for (size_t i = 0; i < parameters_.size(); ++i) {
       const Tensor& weight = parameters_[i].second;
       if (!weight.grad().defined()) continue;
       weights.push_back(weight), gradients.push_back(weight.grad());
       means.push_back(mean_[i]), squares.push_back(square_[i]);
-      counts.push_back(at::scalar_tensor(static_cast<double>(steps), weight.options().dtype(at::kFloat)));
     }
     if (weights.empty()) return;
+    const Tensor count =
+        at::scalar_tensor(static_cast<double>(steps), weights.front().options().dtype(at::kFloat));
+    const std::vector<Tensor> counts(weights.size(), count);  // read only: one for all
     at::_fused_adamw_(weights, gradients, means, squares, /*max_exp_avg_sqs=*/{}, counts, learning_rate,
                       options_.beta1, options_.beta2, options_.weight_decay, options_.epsilon,
                       /*amsgrad=*/false, /*maximize=*/false);

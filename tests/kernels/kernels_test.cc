@@ -111,11 +111,13 @@ TEST_F(Kernels, AttentionEqualsPlainAttention) {
        {std::array{6, 2, 16}, std::array{3, 3, 10}, std::array{4, 1, 64}}) {
     const RotaryTables rotary = tables(width);
     const int64_t n = tokens.count();
-    expect_same(
-        {at::randn({n, heads * width}), at::randn({n, kv_heads * width}), at::randn({n, kv_heads * width})},
-        [&, h = heads, k = kv_heads](const Tensors& x) {
-          return packed_attention(x[0], x[1], x[2], tokens, rotary, h, k);
-        });
+    for (const auto dtype : {at::kFloat, at::kDouble}) {  // the hand-written operator, ATen's fused one
+      expect_same({at::randn({n, heads * width}, dtype), at::randn({n, kv_heads * width}, dtype),
+                   at::randn({n, kv_heads * width}, dtype)},
+                  [&, h = heads, k = kv_heads](const Tensors& x) {
+                    return packed_attention(x[0], x[1], x[2], tokens, rotary, h, k);
+                  });
+    }
   }
 }
 
@@ -156,9 +158,9 @@ TEST_F(Kernels, DecodingAttendsOverTheCache) {
                          at::randn({kSlots, kKvHeads, kContext, kWidth})};
   const LayerCache exact{cache.keys.to(at::kDouble),
                          cache.values.to(at::kDouble)};  // not fp32: ATen's operators
-  const std::vector<int64_t> slots = {2, 0}, lengths = {0, 11};
-  const Tensor ours = decode_attention(qkv, cache, slots, lengths, rotary, kHeads, kKvHeads);
-  const Tensor plain = decode_attention(qkv.to(at::kDouble), exact, slots, lengths, rotary, kHeads, kKvHeads);
+  const DecodePlaces places({2, 0}, {0, 11}, at::kCPU);
+  const Tensor ours = decode_attention(qkv, cache, places, rotary, kHeads, kKvHeads);
+  const Tensor plain = decode_attention(qkv.to(at::kDouble), exact, places, rotary, kHeads, kKvHeads);
   EXPECT_LE(difference(ours.to(at::kDouble), plain), 1e-5);
   EXPECT_LE(difference(cache.keys.to(at::kDouble), exact.keys), 1e-6)
       << "the new keys are rotated and stored";
@@ -166,6 +168,8 @@ TEST_F(Kernels, DecodingAttendsOverTheCache) {
 }
 
 TEST_F(Kernels, SecondDerivativesOnlyUnderMathMode) {
+  testing::GTEST_FLAG(death_test_style) =
+      "threadsafe";  // libtorch's CUDA build refuses to differentiate after a fork
   const Tensor x = at::randn({3, 8}).requires_grad_(true), w = at::randn({8});
   const auto second = [&] {
     const Tensor g = torch::autograd::grad({rms_norm(x, w, 1e-5).pow(3).sum()}, {x}, {}, true, true)[0];

@@ -3,6 +3,8 @@
 #include <cmath>
 #include <map>
 
+#include <ATen/ATen.h>
+
 #include "tests/support/support.h"
 
 namespace caltrop {
@@ -90,6 +92,31 @@ TEST(Sampler, NaNIsShownAndNotDrawnFrom) {
     const Sampled s = sample(broken, {}, at(temperature), random);
     EXPECT_EQ(s.id, 0);
     EXPECT_TRUE(std::isnan(s.entropy));
+  }
+}
+
+TEST(Sampler, TogetherChoosesWhatEachRowWould) {
+  at::manual_seed(1);
+  const Tensor logits = at::randn({40, 500}) * 3;
+  logits[7].fill_(std::numeric_limits<float>::quiet_NaN());
+  for (const double temperature : {0.0, 0.7, 1.3}) {
+    std::vector<RandomStream> one, all;
+    for (int i = 0; i < 40; ++i) one.emplace_back(5, fmt::format("row {}", i)), all.emplace_back(one.back());
+    std::vector<RandomStream*> randoms;
+    for (RandomStream& random : all) randoms.push_back(&random);
+    const std::vector<Sampled> together = sample_together(logits, at(temperature), randoms);
+    for (size_t i = 0; i < 40; ++i) {
+      const std::span<const float> row(logits.const_data_ptr<float>() + 500 * i, 500);
+      const Sampled alone = sample(row, {}, at(temperature), one[i]);
+      EXPECT_EQ(together[i].id, alone.id) << "row " << i << " at " << temperature;
+      if (i == 7) {
+        EXPECT_TRUE(std::isnan(together[i].log_probability)) << "a model that computes NaN says so";
+        continue;
+      }
+      EXPECT_NEAR(together[i].log_probability, alone.log_probability, 1e-4);
+      EXPECT_NEAR(together[i].entropy, alone.entropy, 1e-4);
+      EXPECT_NEAR(together[i].top1, alone.top1, 1e-5);
+    }
   }
 }
 
