@@ -147,9 +147,12 @@ void add_run_commands(Commands& commands) {
     CLI::App* command =
         commands.app.add_subcommand("prove", "run the grid of defences, attacks and seeds, and judge it");
     const auto arguments = add_spec(*command, false);
+    const auto collect = std::make_shared<bool>(false);
+    command->add_flag("--collect", *collect, "judge the runs that are finished and run nothing");
     command->callback([=, &commands] {
       const ProofResult result =
-          prove(arguments->spec(), arguments->source(), arguments->out, command_line(commands));
+          prove(arguments->spec(), arguments->source(), arguments->out, command_line(commands),
+                *collect ? Prove::kNothing : Prove::kWhatIsMissing);
       if (result.failed > 0) commands.exit_code = 1;
     });
   }

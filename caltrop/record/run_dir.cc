@@ -114,8 +114,8 @@ int take_lock(const fs::path& path) {
     const std::string why = held ? holder(lock) : reason();
     ::close(lock);
     if (!held) throw UserError("{}: cannot lock: {}", name.string(), why);
-    throw UserError("{}: {} is working in this run directory; wait for it, or choose another --out",
-                    path.string(), why);
+    throw BusyRunDir("{}: {} is working in this run directory; wait for it, or choose another --out",
+                     path.string(), why);
   }
   const std::string pid = fmt::format("{}\n", ::getpid());
   if (::ftruncate(lock, 0) != 0 ||

@@ -17,9 +17,16 @@
 #include <filesystem>
 #include <string>
 
+#include "caltrop/base/error.h"
 #include "caltrop/base/json.h"
 
 namespace caltrop {
+
+/// Another process works in the run directory: no mistake if the two share the work.
+class BusyRunDir : public UserError {
+ public:
+  using UserError::UserError;
+};
 
 class RunDir {
  public:
@@ -28,8 +35,8 @@ class RunDir {
   /// predicted_memory_bytes) goes into the manifest of a new run; a resumed run keeps the one it has and
   /// notes the resumption.
   ///
-  /// Throws UserError, and changes nothing, if the directory belongs to another spec, if it is a folder with
-  /// other things in it, or if another process works in it.
+  /// Throws UserError, and changes nothing, if the directory belongs to another spec or is a folder with
+  /// other things in it; BusyRunDir if another process works in it.
   static RunDir create_or_resume(const std::filesystem::path& path, const std::string& spec_hash,
                                  const Json& manifest_start);
   ~RunDir();

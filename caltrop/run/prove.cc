@@ -1,12 +1,19 @@
 #include "caltrop/run/prove.h"
 
 #include <algorithm>
+#include <chrono>
+#include <functional>
+#include <iterator>
 #include <map>
 #include <memory>
+#include <numeric>
+#include <optional>
+#include <thread>
 
 #include "caltrop/base/error.h"
 #include "caltrop/base/files.h"
 #include "caltrop/base/log.h"
+#include "caltrop/record/run_dir.h"
 #include "caltrop/run/evaluate.h"
 #include "caltrop/run/proof_spec.h"
 #include "caltrop/run/verdict.h"
@@ -16,62 +23,116 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// Attempts each of 0..count-1 until all are done. `attempt` returns false for what cannot be done yet, because another process is at
+/// it or because it wants the result of such a one; the others go first then.
+void in_turns(size_t count, const std::function<bool(size_t)>& attempt) {
+  std::vector<size_t> left(count);
+  std::iota(left.begin(), left.end(), size_t{0});
+  while (!left.empty()) {
+    std::vector<size_t> later;
+    std::copy_if(left.begin(), left.end(), std::back_inserter(later), [&](size_t i) { return !attempt(i); });
+    if (later.size() == left.size()) std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    left = std::move(later);
+  }
+}
+
 /// The models of the grid: the undefended one, then each defended one; each in models/<name>.
 class Models {
  public:
-  Models(const ProofSpec& spec, const fs::path& out) : spec_(spec), out_(out) {}
+  Models(const ProofSpec& spec, const fs::path& out)
+      : spec_(spec), out_(out), made_(1 + spec.defences.size()) {}
 
   /// Makes what is missing. A defence that fails takes its cells with it; the others go on.
   void make() {
-    if (spec_.align.empty()) {
-      take("undefended", spec_.model);
-    } else {
-      defend(spec_.align.front(), spec_.model);
-    }
-    for (const NamedStage& defence : spec_.defences) {
+    in_turns(made_.size(), [&](size_t i) {
       try {
-        if (!defence.folder.empty()) {
-          take(defence.name, defence.folder);
-          continue;
-        }
-        const std::string from = defence.after.empty() ? "undefended" : defence.after;
-        if (errors_.contains(from)) throw UserError("it begins with the model of {}, which failed", from);
-        defend(defence, folders_.at(from));
-      } catch (const UserError& error) {
-        warn("defence {} failed: {}", defence.name, error.what());
-        errors_[defence.name] = error.what();
+        return i == 0 ? make_undefended() : make_defended(i, spec_.defences[i - 1]);
+      } catch (const BusyRunDir&) {
+        return false;
       }
-    }
+    });
   }
 
-  const std::vector<ProofModelRun>& runs() const { return runs_; }
+  /// Takes those that are finished and makes none.
+  void find() {
+    for (size_t i = 0; i < made_.size(); ++i) {
+      const std::string name = i == 0 ? "undefended" : spec_.defences[i - 1].name;
+      if (!is_finished_run(out_ / "models" / name)) continue;
+      const NamedStage* stage = i > 0                 ? &spec_.defences[i - 1]
+                                : spec_.align.empty() ? nullptr
+                                                      : &spec_.align.front();
+      const bool was_given = stage == nullptr || !stage->folder.empty();
+      made_[i] = {name, "models/" + name, was_given ? nullptr : &stage->spec, was_given ? "" : stage->after};
+    }
+    if (!made_.front())
+      throw UserError("{}: there is no finished run models/undefended, without which nothing can be judged",
+                      out_.string());
+  }
+
+  /// Those that could be made, in the order of the grid.
+  std::vector<ProofModelRun> runs() const {
+    std::vector<ProofModelRun> runs;
+    for (const auto& run : made_)
+      if (run) runs.push_back(*run);
+    return runs;
+  }
   const fs::path& folder(const std::string& name) const { return folders_.at(name); }
   /// Name of each model that could not be made, and why.
   const std::map<std::string, std::string>& errors() const { return errors_; }
 
  private:
+  bool make_undefended() {
+    if (spec_.align.empty()) {
+      take(0, "undefended", spec_.model);
+    } else {
+      defend(0, spec_.align.front(), spec_.model);
+    }
+    return true;
+  }
+
+  bool make_defended(size_t place, const NamedStage& defence) {
+    try {
+      if (!defence.folder.empty()) {
+        take(place, defence.name, defence.folder);
+        return true;
+      }
+      const std::string from = defence.after.empty() ? "undefended" : defence.after;
+      if (errors_.contains(from)) throw UserError("it begins with the model of {}, which failed", from);
+      if (!folders_.contains(from)) return false;
+      defend(place, defence, folders_.at(from));
+    } catch (const BusyRunDir&) {
+      throw;
+    } catch (const UserError& error) {
+      warn("defence {} failed: {}", defence.name, error.what());
+      errors_[defence.name] = error.what();
+    }
+    return true;
+  }
+
   /// A model that exists already.
-  void take(const std::string& name, const fs::path& folder) {
+  void take(size_t place, const std::string& name, const fs::path& folder) {
     const StageSpec& like = spec_.attacks.front().spec;
     run_evaluate({folder, spec_.model, spec_.domain, like.evaluate, like.compute}, out_ / "models" / name);
-    runs_.push_back({name, "models/" + name, nullptr});
+    made_[place] = {name, "models/" + name, nullptr, ""};
     folders_[name] = folder;
   }
 
-  void defend(const NamedStage& stage, const fs::path& from) {
+  void defend(size_t place, const NamedStage& stage, const fs::path& from) {
     const std::string run = "models/" + stage.name;
-    specs_.push_back(std::make_unique<StageSpec>(stage.spec));
-    specs_.back()->model = from;
-    specs_.back()->seed = spec_.seeds.front();
-    run_stage(*specs_.back(), out_ / run);
-    runs_.push_back({stage.name, run, specs_.back().get(), stage.after});
+    auto spec = std::make_unique<StageSpec>(stage.spec);
+    spec->model = from;
+    spec->seed = spec_.seeds.front();
+    fs::create_directories(out_ / run);  // where the lock is: taken before the work, not after half of it
+    run_stage(*spec, out_ / run);
+    made_[place] = {stage.name, run, spec.get(), stage.after};
     folders_[stage.name] = out_ / run / "model";
+    specs_.push_back(std::move(spec));
   }
 
   const ProofSpec& spec_;
   const fs::path& out_;
   std::vector<std::unique_ptr<StageSpec>> specs_;
-  std::vector<ProofModelRun> runs_;
+  std::vector<std::optional<ProofModelRun>> made_;
   std::map<std::string, fs::path> folders_;
   std::map<std::string, std::string> errors_;
 };
@@ -99,61 +160,83 @@ bool same_measurement(const EvaluateOptions& a, EvaluateOptions b) {
 }  // namespace
 
 ProofResult prove(const Json& json, const std::string& source, const fs::path& out,
-                  const std::string& command) {
+                  const std::string& command, Prove run) {
   const ProofSpec spec = read_proof_spec(json, source);
-  fs::create_directories(out);
   Models models(spec, out);
-  models.make();
+  if (run == Prove::kNothing) {
+    models.find();
+  } else {
+    fs::create_directories(out);
+    models.make();
+  }
 
-  ProofResult result;
-  std::vector<ProofCell> cells;
-  const auto total =
-      static_cast<int64_t>((1 + spec.defences.size()) * spec.attacks.size() * spec.seeds.size());
-  const auto add = [&](const std::string& model, const AttackSpec& attack, int64_t seed) -> ProofCell& {
-    const std::string id = cell_id(model, attack.name, seed);
-    cells.push_back({id, model, "cells/" + id, &attack, seed, ""});
-    ++result.cells;
-    return cells.back();
+  const std::vector<ProofModelRun> made = models.runs();
+  struct Place {
+    const AttackSpec& attack;
+    const ProofModelRun& model;
+    int64_t seed;
+    std::string id;
   };
-  const auto write_verdict = [&] {
-    write_file(out / "verdict.json", to_pretty(make_verdict(spec, out, models.runs(), cells, command)));
-  };
-  std::map<std::string, Evaluated> at_rest;
-  for (const ProofModelRun& model : models.runs()) at_rest[model.name] = last_evaluation(out / model.run);
-  // One attack after the other, so that models can be compared early.
+  std::vector<Place> grid;  // one attack after the other, so that models can be compared early
   for (const AttackSpec& attack : spec.attacks) {
-    for (const ProofModelRun& model : models.runs()) {
-      for (const int64_t seed : spec.seeds) {
-        ProofCell& cell = add(model.name, attack, seed);
-        say("prove: cell {} of {}: {}", result.cells, total, cell.id);
-        try {
-          const bool goes_on = !attack.after.empty();
-          const StageSpec stage =
-              cell_spec(attack,
-                        goes_on ? out / "cells" / cell_id(model.name, attack.after, seed) / "model"
-                                : models.folder(model.name),
-                        seed);
-          const EvaluateOptions& of_model =
-              model.spec != nullptr ? model.spec->evaluate : spec.attacks.front().spec.evaluate;
-          const bool is_measured = !goes_on && same_measurement(of_model, stage.evaluate);
-          run_stage(stage, out / cell.run, is_measured ? &at_rest.at(model.name) : nullptr);
-        } catch (const UserError& error) {
-          warn("cell {} failed: {}", cell.id, error.what());
-          cell.error = error.what();
-          ++result.failed;
-        }
-        write_verdict();  // what is known so far: a long proof can be looked at while it runs
-      }
+    for (const ProofModelRun& model : made) {
+      for (const int64_t seed : spec.seeds)
+        grid.push_back({attack, model, seed, cell_id(model.name, attack.name, seed)});
     }
   }
+
+  ProofResult result;
+  std::vector<std::optional<ProofCell>> cells(grid.size());
+  std::vector<ProofCell> unmade;
   for (const auto& [name, why] : models.errors()) {
     for (const AttackSpec& attack : spec.attacks) {
       for (const int64_t seed : spec.seeds) {
-        add(name, attack, seed).error = "its model could not be made: " + why;
-        ++result.failed;
+        const std::string id = cell_id(name, attack.name, seed);
+        unmade.push_back({id, name, "cells/" + id, &attack, seed, "its model could not be made: " + why});
       }
     }
   }
+  result.cells = static_cast<int64_t>(grid.size() + unmade.size());
+  result.failed = static_cast<int64_t>(unmade.size());
+  const auto write_verdict = [&] {
+    std::vector<ProofCell> known;
+    for (const auto& cell : cells)
+      if (cell) known.push_back(*cell);
+    known.insert(known.end(), unmade.begin(), unmade.end());
+    write_file(out / "verdict.json", to_pretty(make_verdict(spec, out, made, known, command)));
+  };
+  std::map<std::string, Evaluated> at_rest;
+  for (const ProofModelRun& model : made) at_rest[model.name] = last_evaluation(out / model.run);
+
+  in_turns(grid.size(), [&](size_t i) {
+    const auto& [attack, model, seed, id] = grid[i];
+    ProofCell cell{id, model.name, "cells/" + id, &attack, seed, ""};
+    if (run == Prove::kNothing) {
+      if (is_finished_run(out / cell.run)) cells[i] = std::move(cell);
+      return true;
+    }
+    const bool goes_on = !attack.after.empty();
+    const fs::path before = out / "cells" / cell_id(model.name, attack.after, seed);
+    if (is_running(out / cell.run) || (goes_on && is_running(before))) return false;
+    say("prove: cell {} of {}: {}", i + 1, grid.size(), id);
+    try {
+      const StageSpec stage = cell_spec(attack, goes_on ? before / "model" : models.folder(model.name), seed);
+      const EvaluateOptions& of_model =
+          model.spec != nullptr ? model.spec->evaluate : spec.attacks.front().spec.evaluate;
+      const bool is_measured = !goes_on && same_measurement(of_model, stage.evaluate);
+      fs::create_directories(out / cell.run);
+      run_stage(stage, out / cell.run, is_measured ? &at_rest.at(model.name) : nullptr);
+    } catch (const BusyRunDir&) {
+      return false;
+    } catch (const UserError& error) {
+      warn("cell {} failed: {}", cell.id, error.what());
+      cell.error = error.what();
+      ++result.failed;
+    }
+    cells[i] = std::move(cell);
+    write_verdict();  // what is known so far: a long proof can be looked at while it runs
+    return true;
+  });
   write_verdict();
   if (result.failed > 0) warn("{} of {} cells failed; verdict.json names them", result.failed, result.cells);
   return result;

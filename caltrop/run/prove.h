@@ -24,7 +24,8 @@
 //   OUT/cells/<model>/<attack>/seed-<n>/
 //   OUT/verdict.json          what the report reads (docs/formats.md)
 //
-// Cells that exist are resumed or reused. A failed cell is recorded, the others still run. Tested by
+// Cells that exist are resumed or reused. A failed cell is recorded, the others still run. Several processes may run the same
+// proof, one a core or one a GPU: each takes models and cells that no other works on, and all end when nothing is left. Tested by
 // tests/e2e.
 #pragma once
 
@@ -38,9 +39,11 @@ struct ProofResult {
   int64_t cells = 0, failed = 0;
 };
 
-/// Runs what is missing and writes verdict.json. `command`: how it was called, for the record. Throws
-/// UserError for a wrong spec.
+enum class Prove { kWhatIsMissing, kNothing };
+
+/// Runs what is missing, or nothing, and writes verdict.json over the runs that are finished then. `command`: how it was called, for
+/// the record. Throws UserError for a wrong spec, and if nothing is to be run and there is no undefended model.
 ProofResult prove(const Json& spec, const std::string& spec_source, const std::filesystem::path& out,
-                  const std::string& command);
+                  const std::string& command, Prove run = Prove::kWhatIsMissing);
 
 }  // namespace caltrop

@@ -48,6 +48,19 @@ grep -q '"parent": "whole/models/ctrap/model"' whole/models/both/run.json || fai
 # A second call finds everything finished.
 "$caltrop" prove proof.yaml --out whole 2>again.txt
 grep -q "is finished already" again.txt || fail "finished runs were not reused"
+# Three processes share a proof, and the verdict can be had again without running anything.
+outcomes() { grep -o '"\(id\|outcome\)": "[^"]*"' "$1/verdict.json"; }
+for _ in 1 2 3; do "$caltrop" -q prove proof.yaml --out shared & done
+wait
+for run in $(cd whole && find cells -name metrics.jsonl); do
+  cmp <(grep '"phase":"eval"' "whole/$run") <(grep '"phase":"eval"' "shared/$run") || fail "$run: shared work differs"
+done
+cmp <(outcomes whole) <(outcomes shared) || fail "the verdict of three processes differs"
+rm shared/verdict.json
+"$caltrop" -q prove proof.yaml --out shared --collect
+cmp <(outcomes whole) <(outcomes shared) || fail "the collected verdict differs"
+expect_error "nowhere: there is no finished run models/undefended, without which nothing can be judged" \
+  "$caltrop" prove proof.yaml --out nowhere --collect
 "$caltrop" -q results whole --out results.md
 grep -q "^| ctrap | harmful | " results.md || fail "results lack a row: $(cat results.md)"
 "$caltrop" list whole >runs.txt
