@@ -95,6 +95,7 @@ Cell cell(const Json& json, const std::string& where) {
   c.arm = arm(json, where);
   c.twin = text_or_empty(json, "twin", where);
   c.seed = required<int64_t>(json, "seed", where);
+  c.after = text_or_empty(json, "after", where);
   c.run = text_or_empty(json, "run", where);
   c.status = one_of(json, "status", where, {"done", "failed"});
   c.error = text_or_empty(json, "error", where);

@@ -32,8 +32,9 @@ struct TrajectoryPoint {
 /// One attack on one model with one seed.
 struct Cell {
   std::string id, model, attack;
-  std::string arm;   // "harmful" or "benign"
-  std::string twin;  // the attack that differs only in its data; "" without one
+  std::string arm;    // "harmful" or "benign"
+  std::string twin;   // the attack that differs only in its data; "" without one
+  std::string after;  // the attack whose model it went on with; "": the model at rest
   int64_t seed = 0;
   std::string run;  // its run directory, relative to the proof
   std::string status, error;

@@ -57,7 +57,7 @@ Facts gather(const Proof& proof, const ProofModel& model) {
     if (cell.model != model.name) continue;
     ++facts.cells;
     facts.failed += cell.status == "failed";
-    if (cell.trajectory.empty() || cell.trajectory.front().step != 0) continue;
+    if (cell.trajectory.empty() || cell.trajectory.front().step != 0 || !cell.after.empty()) continue;
     const std::string& outcome = cell.trajectory.front().outcome;
     if (facts.outcome_at_rest.empty() || outcome != kResisted) facts.outcome_at_rest = outcome;
   }

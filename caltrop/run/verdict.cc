@@ -294,6 +294,20 @@ Json model_json(const ProofModelRun& model, const fs::path& root) {
   return json;
 }
 
+/// Where the runs were made, which need not be where they are judged.
+std::string machines(const fs::path& root, const std::vector<ProofModelRun>& models,
+                     const std::vector<ProofCell>& cells) {
+  std::vector<std::string> names;
+  const auto add = [&](const std::string& run) {
+    const auto name = required<std::string>(read_manifest(root / run), "machine", run);
+    if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+  };
+  for (const ProofModelRun& model : models) add(model.run);
+  for (const ProofCell& cell : cells)
+    if (cell.error.empty()) add(cell.run);
+  return join(names, "; ");
+}
+
 }  // namespace
 
 Evaluated last_evaluation(const fs::path& run) {
@@ -337,7 +351,7 @@ Json make_verdict(const ProofSpec& spec, const fs::path& root, const std::vector
           {"command", command},
           {"created", utc_now()},
           {"program", build_info_json()},
-          {"machine", machine_name()},
+          {"machine", machines(root, models, cells)},
           {"thresholds", write_options(spec.thresholds)},
           {"metrics", metrics},
           {"models", model_list},

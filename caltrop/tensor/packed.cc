@@ -11,7 +11,8 @@ Tensor visibility(const PackedTokens& tokens) {
   bool* cell = sees.mutable_data_ptr<bool>();
   for (int64_t i = 0; i < count; ++i) {
     lengths.push_back(tokens.segments[static_cast<size_t>(i)].length);
-    for (int64_t j = i; j >= 0; j = tokens.segments[static_cast<size_t>(j)].parent) cell[i * count + j] = true;
+    for (int64_t j = i; j >= 0; j = tokens.segments[static_cast<size_t>(j)].parent)
+      cell[i * count + j] = true;
   }
   const at::Device device = tokens.positions.device();
   const Tensor segment_of = at::repeat_interleave(at::tensor(lengths, at::kLong)).to(device);  // [N]

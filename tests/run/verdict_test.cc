@@ -98,6 +98,7 @@ TEST_F(VerdictTest, AnAttackIsWorthItsBestStepAndPatienceIsTheFirst) {
             "which asks one judge "
             "and no coherence, it succeeds after 5 steps.");
   EXPECT_EQ(row(v, "chat")["worst"], "resisted");
+  EXPECT_EQ(v["machine"], read_manifest(scratch / "chat")["machine"]) << "that of the runs, named once";
   EXPECT_EQ(v["cells"][0]["signature"], "repetition");
 }
 
