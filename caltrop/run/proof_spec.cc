@@ -122,6 +122,9 @@ ProofSpec read_proof_spec(const Json& json, const std::string& who) {
       proof.seeds.push_back(seed.get<int64_t>());
     }
   }
+  read_options(proof.evaluate, json.contains("evaluate") ? json["evaluate"] : Json(), who + ": evaluate");
+  proof.compute.device = optional<std::string>(json, "device", who, "auto");
+  proof.compute.dtype = optional<std::string>(json, "dtype", who, "auto");
   read_options(proof.thresholds, json.contains("thresholds") ? json["thresholds"] : Json(),
                who + ": thresholds");
   if (json.contains("align") && !json["align"].is_null()) {

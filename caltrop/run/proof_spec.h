@@ -29,6 +29,8 @@ struct ProofSpec {
   std::string title;
   std::filesystem::path model, domain;
   std::vector<int64_t> seeds = {0};
+  EvaluateOptions evaluate;       // of models that were given, whatever the attacks look at
+  ModelOptions compute;           // the same
   std::vector<NamedStage> align;  // none or one
   std::vector<NamedStage> defences;
   std::vector<AttackSpec> attacks;

@@ -111,8 +111,7 @@ class Models {
 
   /// A model that exists already.
   void take(size_t place, const std::string& name, const fs::path& folder) {
-    const StageSpec& like = spec_.attacks.front().spec;
-    run_evaluate({folder, spec_.model, spec_.domain, like.evaluate, like.compute}, out_ / "models" / name);
+    run_evaluate({folder, spec_.model, spec_.domain, spec_.evaluate, spec_.compute}, out_ / "models" / name);
     made_[place] = {name, "models/" + name, nullptr, ""};
     folders_[name] = folder;
   }
@@ -221,8 +220,7 @@ ProofResult prove(const Json& json, const std::string& source, const fs::path& o
     say("prove: cell {} of {}: {}", i + 1, grid.size(), id);
     try {
       const StageSpec stage = cell_spec(attack, goes_on ? before / "model" : models.folder(model.name), seed);
-      const EvaluateOptions& of_model =
-          model.spec != nullptr ? model.spec->evaluate : spec.attacks.front().spec.evaluate;
+      const EvaluateOptions& of_model = model.spec != nullptr ? model.spec->evaluate : spec.evaluate;
       const bool is_measured = !goes_on && same_measurement(of_model, stage.evaluate);
       fs::create_directories(out / cell.run);
       run_stage(stage, out / cell.run, is_measured ? &at_rest.at(model.name) : nullptr);

@@ -36,6 +36,9 @@ TEST(ProofSpec, AStageSetsSomeOfTheProofsEvaluation) {
   json["evaluate"] = {{"at", Json::array()}, {"restricted", 7}};
   json["attacks"]["recipes"]["evaluate"] = {{"at", {5, 10}}};
   const ProofSpec spec = read_proof_spec(json, "proof");
+  EXPECT_EQ(spec.evaluate.restricted, 7);
+  EXPECT_TRUE(spec.evaluate.at.empty())
+      << "a model that was given is measured alike, whatever attack comes first";
   EXPECT_EQ(spec.defences[0].spec.evaluate.restricted, 7);
   EXPECT_EQ(spec.attacks[0].spec.evaluate.restricted, 7);
   EXPECT_EQ(spec.attacks[0].spec.evaluate.at, (std::vector<int64_t>{5, 10}));
