@@ -50,6 +50,7 @@ grep -q '"parent": "whole/models/ctrap/model"' whole/models/both/run.json || fai
 grep -q "is finished already" again.txt || fail "finished runs were not reused"
 # Three processes share a proof, and the verdict can be had again without running anything.
 outcomes() { grep -o '"\(id\|outcome\)": "[^"]*"' "$1/verdict.json"; }
+[ "$(outcomes whole | grep -c '"outcome"')" -gt 0 ] || fail "no outcome in the verdict to compare"
 for _ in 1 2 3; do "$caltrop" -q prove proof.yaml --out shared & done
 wait
 for run in $(cd whole && find cells -name metrics.jsonl); do
