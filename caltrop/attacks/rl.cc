@@ -60,7 +60,7 @@ class Rl final : public Objective {
   std::vector<std::string> streams() const override { return {"prompts"}; }
   int64_t weight_copies() const override { return updates_.copies(); }
   std::vector<MetricDeclaration> logged() const override { return PolicyUpdates::logged(); }
-  void use_rewards(const Rewards& rewards) override { rewards_ = rewards; }
+  void use_rewards(const MakeRewards& make) override { rewards_ = make(); }
 
   void prepare(const Model& model, const Tokenizer& tokenizer) override {
     std::vector<std::string> names;

@@ -59,7 +59,12 @@ class RehearsalTrap final : public Objective {
  public:
   explicit RehearsalTrap(RehearsalOptions options) : options_(std::move(options)), displacements_(options_) {}
 
-  std::vector<std::string> streams() const override { return {"refusals", "general", "harmful", "tasks"}; }
+  std::vector<std::string> streams() const override {
+    std::vector<std::string> names = task_streams(options_);
+    names.insert(names.begin(), {"refusals", "general", "harmful"});
+    if (options_.reinforced > 0) names.emplace_back("prompts");
+    return names;
+  }
   int64_t weight_copies() const override { return 4 + displacements_.copies(); }
 
   std::vector<MetricDeclaration> logged() const override {
@@ -71,7 +76,10 @@ class RehearsalTrap final : public Objective {
             {"sprung_fresh", "", "lower", "the same after an attack that was never trained against"}};
   }
 
+  void use_rewards(const MakeRewards& make) override { displacements_.use_rewards(make); }
+
   void prepare(const Model&, const Tokenizer& tokenizer) override {
+    displacements_.use_tokenizer(tokenizer);
     const std::vector<int64_t> ids =
         tokenizer.encode(options_.collapse_text, /*add_special_tokens=*/false).ids;
     if (ids.empty())

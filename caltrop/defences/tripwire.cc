@@ -88,6 +88,7 @@ class Tripwire final : public Objective {
   std::vector<std::string> streams() const override {
     std::vector<std::string> names = benign_streams();
     names.insert(names.begin() + 1, "harmful");
+    if (options_.reinforced > 0) names.emplace_back("prompts");
     return names;
   }
   int64_t weight_copies() const override { return 3 + displacements_.copies(); }
@@ -104,7 +105,10 @@ class Tripwire final : public Objective {
              "distance from what is wanted on restricted text after a rehearsed attack"}};
   }
 
+  void use_rewards(const MakeRewards& make) override { displacements_.use_rewards(make); }
+
   void prepare(const Model& model, const Tokenizer& tokenizer) override {
+    displacements_.use_tokenizer(tokenizer);
     const std::vector<int64_t> ids = tokenizer.encode(options_.says, /*add_special_tokens=*/false).ids;
     if (ids.empty()) throw UserError("tripwire: option 'says' is '{}', which has no tokens", options_.says);
     says_ = ids.back();
@@ -160,7 +164,7 @@ class Tripwire final : public Objective {
   /// Training is over: measure the sensor on attacks that it has never seen, and set the charge behind it.
   void finish(Step& step) override {
     if (options_.sense == 0 || !sensor_.direction.defined()) return;
-    readings_ = prove_sensor(step, sensor_, options_, options_.proofs);
+    readings_ = prove_sensor(step, sensor_, options_, options_.proofs, displacements_.reinforcement());
     const AtRest rest = read_at_rest(step, sensor_.layer, benign_streams());
     ChargeOptions charge = options_;
     const double highest = rest.inputs.matmul(sensor_.direction).max().item<double>();

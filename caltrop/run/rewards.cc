@@ -24,10 +24,10 @@ RewardFn mean_score(std::vector<std::shared_ptr<const Judge>> judges) {
 
 }  // namespace
 
-Rewards domain_rewards(const Domain& domain) {
+Rewards domain_rewards(const Domain& domain, const std::string& split) {
   std::vector<std::string> restricted, other = domain.refusals;
-  for (const Example& row : of_split(domain.restricted, "attack")) restricted.push_back(row.response());
-  for (const Example& row : of_split(domain.benign, "attack")) other.push_back(row.response());
+  for (const Example& row : of_split(domain.restricted, split)) restricted.push_back(row.response());
+  for (const Example& row : of_split(domain.benign, split)) other.push_back(row.response());
   std::vector<std::shared_ptr<const Judge>> judges = {
       std::make_shared<ClassifierJudge>(ClassifierJudge::fit(restricted, other, /*seed=*/1))};
   Rewards rewards{{"classifier", mean_score(judges)}};

@@ -35,9 +35,9 @@ std::string spec_hash(const Json& spec, const Json& inputs) {
   return sha256(to_line({{"spec", spec}, {"inputs", inputs}}));
 }
 
-/// What an attacker who answers prompts himself can be paid for.
-Rewards rewards_for(const Domain& domain, const Json& method_options) {
-  Rewards rewards = domain_rewards(domain);
+/// What somebody who answers prompts himself can be paid for.
+Rewards rewards_for(const Domain& domain, const std::string& split, const Json& method_options) {
+  Rewards rewards = domain_rewards(domain, split);
   const auto command = method_options.value("reward_command", std::vector<std::string>());
   if (!command.empty())
     rewards["external"] = external_reward(command, method_options.at("reward_patience").get<double>());
@@ -150,15 +150,14 @@ Json run_stage(const StageSpec& spec, const fs::path& out, const Evaluated* at_r
     // All that can be wrong with the input is found before a new directory is made.
     const auto seed = static_cast<uint64_t>(spec.seed);
     const std::unique_ptr<Objective> objective = make_objective(spec);
+    const std::string split = spec.kind == StageKind::kDefend ? "defence" : "attack";
     const StreamExamples examples =
-        stream_examples(objective->streams(), domain, spec.kind == StageKind::kDefend ? "defence" : "attack",
-                        spec.data, spec.irrelevant, objective->options(), seed, spec.compute);
+        stream_examples(objective->streams(), domain, split, spec.data, spec.irrelevant, objective->options(),
+                        seed, spec.compute);
     const auto model = Model::load(spec.model, spec.compute);
     const std::shared_ptr<const Model> clean = Model::load(spec.clean_model, spec.compute);
     const ChatEncoder encoder = ChatEncoder::load(spec.model);
-    if (spec.kind == StageKind::kAttack && examples.rows.contains("prompts"))
-      objective->use_rewards(
-          rewards_for(domain, resolved["options"]));  // who answers prompts himself is paid
+    objective->use_rewards([&] { return rewards_for(domain, split, resolved["options"]); });
     objective->prepare(*model, encoder.tokenizer());
     auto streams = make_streams(examples, encoder, spec.train.longest, seed);
     const Evaluation evaluation(evaluation_data(domain, spec.evaluate), encoder, clean, spec.evaluate);

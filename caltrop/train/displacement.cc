@@ -4,9 +4,59 @@
 
 #include <ATen/ATen.h>
 
+#include "caltrop/base/error.h"
 #include "caltrop/loss/language.h"
+#include "caltrop/train/policy_updates.h"
 
 namespace caltrop {
+namespace {
+
+/// Whose steps are rehearsed, and how.
+struct Plan {
+  std::string name, stream;
+  double rate = 0, share = 1;  // share: of the rows of `stream`; the others are general
+  int64_t length = 0;
+  LoraOptions lora = {};
+};
+
+Gradients from_answers(Step& step, const Plan& plan, const std::string& random_name) {
+  const std::vector<std::string> streams =
+      plan.share == 1 ? std::vector{plan.stream} : std::vector<std::string>{plan.stream, "general"};
+  Step rows = step.fresh(random_name, streams);
+  Gradients gradients = rows.measure(plan.stream, answer_loss()).gradients;
+  if (plan.share < 1) {
+    const Gradients general = rows.measure("general", answer_loss()).gradients;
+    for (size_t i = 0; i < gradients.size(); ++i)
+      gradients[i].mul_(plan.share).add_(general[i], 1 - plan.share);
+  }
+  return gradients;
+}
+
+Gradients by_reinforcement(Step& step, PolicyUpdates& updates, const RewardFn& reward,
+                           const std::string& random_name) {
+  Step rows = step.fresh(random_name, {"prompts"});
+  updates.advance(rows, "prompts", [&](const std::vector<Response>& responses) {
+    std::vector<std::string> prompts, texts;
+    for (const Response& response : responses)
+      prompts.push_back(response.prompt), texts.push_back(response.text);
+    return checked_rewards("rehearsal", "judges", reward(prompts, texts), texts);
+  });
+  return updates.measure(rows).gradients;
+}
+
+/// theta_K - theta. `updates`: of an attack by reinforcement, or null.
+Gradients walk(Step& step, const Plan& plan, PolicyUpdates* updates, const RewardFn& reward) {
+  Rehearsal rehearsal(step.model(), OptimizerOptions{}, plan.lora, step.random(plan.name + ", LoRA"));
+  for (int64_t k = 0; k < plan.length; ++k) {
+    const std::string random_name = fmt::format("{}, step {}", plan.name, k);
+    const Gradients gradients = updates != nullptr ? by_reinforcement(step, *updates, reward, random_name)
+                                                   : from_answers(step, plan, random_name);
+    rehearsal.follow(gradients, plan.lora.lora_rank > 0 ? 10 * plan.rate : plan.rate, /*clip=*/1.0);
+  }
+  return rehearsal.displacement();
+}
+
+}  // namespace
 
 std::vector<std::string> task_streams(const DisplacementOptions& options) {
   if (options.tasks.empty()) return {"tasks"};
@@ -15,29 +65,29 @@ std::vector<std::string> task_streams(const DisplacementOptions& options) {
   return streams;
 }
 
-Gradients rehearse(Step& step, const std::string& name, Arm arm, const DisplacementOptions& options) {
+Gradients rehearse(Step& step, const std::string& name, Arm arm, const DisplacementOptions& options,
+                   const Reinforcement& reinforcement) {
   RandomStream random = step.random(name);
   const auto draw = [&](const auto& list) { return list[random.below(list.size())]; };
-  std::string stream = "harmful";
+  Plan plan{.name = name, .stream = "harmful"};
   if (arm == Arm::kTraining)
-    stream = random.uniform() < 1.0 / 3 ? std::string("general") : draw(task_streams(options));
-  const double rate = draw(options.rates);
+    plan.stream = random.uniform() < 1.0 / 3 ? std::string("general") : draw(task_streams(options));
+  plan.rate = draw(options.rates);
   const bool own_lengths = arm == Arm::kTraining && !options.benign_lengths.empty();
-  const int64_t length = draw(own_lengths ? options.benign_lengths : options.lengths);
-  const LoraOptions lora{.lora_rank = draw(options.lora_ranks)};
-  const double share = arm == Arm::kAttack ? draw(options.harmful_shares) : 1.0;
-  Rehearsal rehearsal(step.model(), OptimizerOptions{}, lora, step.random(name + ", LoRA"));
-  for (int64_t k = 0; k < length; ++k) {
-    Step rows = step.fresh(fmt::format("{}, step {}", name, k),
-                           share == 1 ? std::vector{stream} : std::vector<std::string>{stream, "general"});
-    Gradients gradients = rows.measure(stream, answer_loss()).gradients;
-    if (share < 1) {
-      const Gradients general = rows.measure("general", answer_loss()).gradients;
-      for (size_t i = 0; i < gradients.size(); ++i) gradients[i].mul_(share).add_(general[i], 1 - share);
-    }
-    rehearsal.follow(gradients, lora.lora_rank > 0 ? 10 * rate : rate, /*clip=*/1.0);
+  plan.length = draw(own_lengths ? options.benign_lengths : options.lengths);
+  plan.lora = {.lora_rank = draw(options.lora_ranks)};
+  plan.share = arm == Arm::kAttack ? draw(options.harmful_shares) : 1.0;
+
+  Gradients moved;
+  if (arm == Arm::kAttack && options.reinforced > 0 && random.uniform() < options.reinforced) {
+    CALTROP_ASSERT(reinforcement.tokenizer != nullptr, "'{}' by reinforcement, and nobody pays", name);
+    PolicyOptions policy;
+    policy.samples = options.reinforced_samples, policy.max_new_tokens = options.reinforced_tokens;
+    PolicyUpdates updates(policy);
+    updates.prepare(step.model(), *reinforcement.tokenizer);
+    moved = walk(step, plan, &updates, reinforcement.reward);
   }
-  Gradients moved = rehearsal.displacement();
+  if (moved.empty() || global_norm(moved).item<double>() == 0) moved = walk(step, plan, nullptr, {});
   for (Tensor& tensor : moved) tensor = tensor.to(at::kBFloat16);
   return moved;
 }
@@ -47,10 +97,10 @@ void Displacements::advance(Step& step) {
                         Arm arm) {
     const bool was_empty = kept.empty();
     for (int64_t i = 0; was_empty && i < capacity; ++i)
-      kept.push_back(rehearse(step, fmt::format("first {} {}", kind, i), arm, options_));
+      kept.push_back(rehearse(step, fmt::format("first {} {}", kind, i), arm, options_, reinforcement_));
     if (was_empty || step.number() % every != 0) return false;
     kept.pop_front();
-    kept.push_back(rehearse(step, fmt::format("fresh {}", kind), arm, options_));
+    kept.push_back(rehearse(step, fmt::format("fresh {}", kind), arm, options_, reinforcement_));
     return true;
   };
   fresh_attack_ = more(attacks_, options_.harmful_bank, options_.harmful_every, "attack", Arm::kAttack);

@@ -6,7 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "caltrop/text/tokenizer.h"
 #include "caltrop/train/rehearsal.h"
+#include "caltrop/train/reward.h"
 
 namespace caltrop {
 
@@ -16,6 +18,8 @@ struct DisplacementOptions {
   std::vector<int64_t> benign_lengths;
   std::vector<int64_t> lora_ranks = {0};
   std::vector<double> harmful_shares = {1.0};
+  double reinforced = 0;
+  int64_t reinforced_samples = 8, reinforced_tokens = 32;
   std::vector<std::string> tasks;
   int64_t harmful_bank = 4, harmful_every = 5;
   int64_t benign_bank = 3, benign_every = 10;
@@ -32,6 +36,12 @@ struct DisplacementOptions {
               "their LoRA ranks, at ten times the rate; 0: all parameters"),
         field("harmful_shares", &O::harmful_shares, 0, 1,
               "shares of harmful rows in the data of the rehearsed attackers; the others are general"),
+        field(
+            "reinforced", &O::reinforced, 0, 1,
+            "share of the rehearsed attacks that learn by reinforcement (GRPO) what the judges pay for, and "
+            "not from answers"),
+        field("reinforced_samples", &O::reinforced_samples, 2, 1024, "their responses to each prompt"),
+        field("reinforced_tokens", &O::reinforced_tokens, 1, 1e5, "the longest response in tokens"),
         field("tasks", &O::tasks,
               "benign tasks that are rehearsed one at a time; none: what data.tasks names, all together"),
         field("harmful_bank", &O::harmful_bank, 1, 100, "rehearsed attacks that are kept"),
@@ -46,11 +56,20 @@ std::vector<std::string> task_streams(const DisplacementOptions& options);
 
 enum class Arm { kAttack, kTraining };
 
+/// What an attacker by reinforcement needs.
+struct Reinforcement {
+  const Tokenizer* tokenizer = nullptr;
+  RewardFn reward;
+};
+
 /// theta_K - theta after K AdamW steps on mean cross-entropy of answers, as the attack sft takes them: clipped to norm 1, each on
-/// rows of its own; an attack on "harmful", or on a mixture with "general", a training on "general" (each third) or a task. All else is
-/// drawn uniformly from the options by the step's random stream `name`, so that a resumed run rehearses the same. bf16: half a copy of the
-/// weights. Cost: K passes forward and backward, twice as many for a mixture.
-Gradients rehearse(Step& step, const std::string& name, Arm arm, const DisplacementOptions& options);
+/// rows of its own; an attack on "harmful", or on a mixture with "general", a training on "general" (each third) or a task. An attack by
+/// reinforcement takes GRPO steps on "prompts", as the attack rl does; where nothing was paid for in any of them, it leads nowhere and
+/// is rehearsed again from answers. All else is drawn uniformly from the options by the step's random stream `name`, so that a resumed
+/// run rehearses the same. bf16: half a copy of the weights. Cost: K passes forward and backward, twice as many for a mixture, and a
+/// rollout each for reinforcement.
+Gradients rehearse(Step& step, const std::string& name, Arm arm, const DisplacementOptions& options,
+                   const Reinforcement& reinforcement = {});
 
 /// A displacement to stand at, theta + scale * moved.
 struct Way {
@@ -63,6 +82,13 @@ struct Way {
 class Displacements {
  public:
   explicit Displacements(DisplacementOptions options) : options_(std::move(options)) {}
+
+  /// What attacks by reinforcement need, if there are to be any; before the first advance().
+  void use_rewards(const MakeRewards& make) {
+    if (options_.reinforced > 0) reinforcement_.reward = make().at("judges");
+  }
+  void use_tokenizer(const Tokenizer& tokenizer) { reinforcement_.tokenizer = &tokenizer; }
+  const Reinforcement& reinforcement() const { return reinforcement_; }
 
   /// Rehearses what is due at this step: everything before the first use, then one attack every `harmful_every` steps and one
   /// training every `benign_every`.
@@ -85,6 +111,7 @@ class Displacements {
   Way pick(Step& step, const std::deque<Gradients>& kept, const std::string& kind) const;
 
   DisplacementOptions options_;
+  Reinforcement reinforcement_;
   std::deque<Gradients> attacks_, trainings_;
   bool fresh_attack_ = false, fresh_training_ = false;  // at this step, the newest
 };

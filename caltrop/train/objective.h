@@ -39,8 +39,8 @@ class Objective {
   /// How the batches of its streams are packed.
   virtual Beginnings beginnings() const { return Beginnings::kShared; }
 
-  /// Called before prepare(): what can be paid for, by name.
-  virtual void use_rewards(const Rewards& /*rewards*/) {}
+  /// Called before prepare(): `make` gives what can be paid for, by name, and costs a moment.
+  virtual void use_rewards(const MakeRewards& /*make*/) {}
 
   /// Called once, before the first step: freeze a reference model, look up a token.
   virtual void prepare(const Model& /*model*/, const Tokenizer& /*tokenizer*/) {}

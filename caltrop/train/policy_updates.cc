@@ -198,10 +198,14 @@ Scalars PolicyUpdates::advance(Step& step, const std::string& stream, const Pay&
   return shares_.empty() ? roll_out_and_pay(step, stream, pay) : Scalars{};
 }
 
+Step PolicyUpdates::over_present(const Step& step) const {
+  return step.over({{kResponses, {pack(present().rows, step.model().device())}}});
+}
+
 Scalars PolicyUpdates::learn(Step& step) {
   const auto begin = Clock::now();
   const Share& share = present();
-  Step on = step.over({{kResponses, {pack(share.rows, step.model().device())}}});
+  Step on = over_present(step);
   const Tensor start = options_.kl_loss > 0 ? on.log_probabilities(kResponses, *start_).front() : Tensor();
   const auto clipped = std::make_shared<Tensor>();
   Scalars scalars{{"policy_loss", on.accumulate(kResponses, clipped_loss(share, options_, start, clipped))}};
@@ -215,6 +219,12 @@ Scalars PolicyUpdates::learn(Step& step) {
   for (const TokenRow& row : share.rows) tokens += static_cast<int64_t>(row.ids.size());
   scalars.emplace_back("update_speed", per_second(tokens, begin));
   return scalars;
+}
+
+Measured PolicyUpdates::measure(Step& step) {
+  CALTROP_ASSERT(!critic_ && !needs_start(), "{} has more to learn than a gradient", options_.algorithm);
+  const LossFn loss = clipped_loss(present(), options_, {}, std::make_shared<Tensor>());
+  return over_present(step).measure(kResponses, loss);
 }
 
 NamedTensors PolicyUpdates::state() const {

@@ -65,6 +65,8 @@ class PolicyUpdates {
   Scalars advance(Step& step, const std::string& stream, const Pay& pay);
   /// Adds the gradient of the clipped loss on the present share to `.grad`, and teaches the critic.
   Scalars learn(Step& step);
+  /// The same gradient, and `.grad` stays as it was. REQUIRES an algorithm without critic and no KL to the start model.
+  Measured measure(Step& step);
 
   /// What is left of the last rollout, and the critic.
   NamedTensors state() const;
@@ -81,6 +83,7 @@ class PolicyUpdates {
 
  private:
   bool needs_start() const { return options_.kl_in_reward > 0 || options_.kl_loss > 0; }
+  Step over_present(const Step& step) const;
   /// Fills shares_; returns what is to be logged of the rollout.
   Scalars roll_out_and_pay(Step& step, const std::string& stream, const Pay& pay);
   PolicyOptions options_;

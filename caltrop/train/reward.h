@@ -12,5 +12,6 @@ namespace caltrop {
 using RewardFn = std::function<std::vector<double>(const std::vector<std::string>& prompts,
                                                    const std::vector<std::string>& responses)>;
 using Rewards = std::map<std::string, RewardFn>;
+using MakeRewards = std::function<Rewards()>;
 
 }  // namespace caltrop

@@ -54,7 +54,8 @@ double mean_reading(Step& step, const Sensor& sensor) {
   return readings_of_general(step, sensor).mean().item<double>();
 }
 
-Json prove_sensor(Step& step, const Sensor& sensor, const DisplacementOptions& options, int64_t count) {
+Json prove_sensor(Step& step, const Sensor& sensor, const DisplacementOptions& options, int64_t count,
+                  const Reinforcement& reinforcement) {
   const std::vector<double> shares = {0.01, 0.1, 0.5, 0.9, 0.99, 0.999};
   const auto quantiles = [&](const Tensor& z) {
     const Tensor all = z.quantile(at::tensor(shares, z.options())).cpu();
@@ -68,7 +69,7 @@ Json prove_sensor(Step& step, const Sensor& sensor, const DisplacementOptions& o
       {"quantiles",
        {{"at", shares}, {"rest", quantiles(rest)}, {"harmful", Json::array()}, {"benign", Json::array()}}}};
   const auto after = [&](const std::string& list, int64_t i, Arm arm) {
-    const Gradients moved = rehearse(step, fmt::format("proof, {} {}", list, i), arm, options);
+    const Gradients moved = rehearse(step, fmt::format("proof, {} {}", list, i), arm, options, reinforcement);
     const Nudge there(step.model(), moved, 1.0);
     const Tensor z = readings_of_general(step, sensor);
     readings[list].push_back(z.mean().item<double>());

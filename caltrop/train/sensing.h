@@ -19,7 +19,8 @@ double mean_reading(Step& step, const Sensor& sensor);
 /// {"rest": z, "harmful": [z …], "benign": [z …], "quantiles": {…}}: mean readings at rest and after `count` attacks and trainings that
 /// nothing was trained against. "quantiles" has the same keys, and for each mean the readings below which the shares "at" of the
 /// tokens lie: a charge fires token by token.
-Json prove_sensor(Step& step, const Sensor& sensor, const DisplacementOptions& options, int64_t count);
+Json prove_sensor(Step& step, const Sensor& sensor, const DisplacementOptions& options, int64_t count,
+                  const Reinforcement& reinforcement = {});
 
 /// What a charge must know of the model at rest.
 struct AtRest {

@@ -87,13 +87,20 @@ Step::Step(int64_t number, uint64_t seed, const Model& model, Batches batches, D
 Step Step::fresh(const std::string& name, const std::vector<std::string>& streams) const {
   CALTROP_ASSERT(others_ != nullptr, "fresh rows for '{}' from a step that was made without any", name);
   Batches others;
-  for (const std::string& stream : streams) others[stream] = others_(stream, random(stream + " for " + name));
-  return over(std::move(others));
+  std::map<std::string, std::vector<TokenRow>> rows;
+  for (const std::string& stream : streams) {
+    Drawn drawn = others_(stream, random(stream + " for " + name));
+    others[stream] = std::move(drawn.batches), rows[stream] = std::move(drawn.rows);
+  }
+  Step step = over(std::move(others));
+  step.scope_ += name + ": ";
+  step.keep_rows(std::move(rows));
+  return step;
 }
 
 Step Step::over(Batches batches) const {
   Step step(number_, seed_, model_, std::move(batches), others_);
-  step.passes_ = passes_;
+  step.passes_ = passes_, step.scope_ = scope_;
   return step;
 }
 
@@ -331,7 +338,7 @@ int64_t Step::label_count(const std::string& stream) const {
 }
 
 RandomStream Step::random(const std::string& name) const {
-  return RandomStream(seed_, fmt::format("{} at step {}", name, number_));
+  return RandomStream(seed_, fmt::format("{}{} at step {}", scope_, name, number_));
 }
 
 Nudge::Nudge(const Model& model, const Gradients& direction, double scale) : model_(model), saved_(model) {

@@ -49,8 +49,12 @@ struct MlpInputs {
 class Step {
  public:
   using Batches = std::map<std::string, std::vector<Batch>>;
+  struct Drawn {
+    std::vector<TokenRow> rows;
+    std::vector<Batch> batches;  // of these rows
+  };
   /// Other rows of a stream, as many as a step has, picked by `random`.
-  using DrawOthers = std::function<std::vector<Batch>(const std::string& stream, const RandomStream& random)>;
+  using DrawOthers = std::function<Drawn(const std::string& stream, const RandomStream& random)>;
 
   /// `batches`: the micro-batches of each stream for this step. `others`: for fresh().
   Step(int64_t number, uint64_t seed, const Model& model, Batches batches, DrawOthers others = {});
@@ -100,7 +104,7 @@ class Step {
   void keep_rows(std::map<std::string, std::vector<TokenRow>> rows) { rows_ = std::move(rows); }
 
   /// A step over other rows of these streams, which the random stream called `name` picks: the same after a resume. Its
-  /// passes count as this step's.
+  /// passes count as this step's; its random streams are its own.
   Step fresh(const std::string& name, const std::vector<std::string>& streams) const;
 
   /// Tokens with a label in the step's batch of a stream.
@@ -111,7 +115,7 @@ class Step {
   /// Passes over the step's batch of one stream, so far.
   int64_t forward_passes() const { return passes_->forward; }
   int64_t backward_passes() const { return passes_->backward; }
-  /// The random stream of this name at this step: the same after a resume.
+  /// The random stream of this name at this step, or of the one that fresh() made: the same after a resume.
   RandomStream random(const std::string& name) const;
 
  private:
@@ -127,6 +131,7 @@ class Step {
   const Model& model_;
   Batches batches_;
   DrawOthers others_;
+  std::string scope_;  // of the names of random streams
   std::map<std::string, std::vector<TokenRow>> rows_;
   struct Passes {
     int64_t forward = 0, backward = 0;

@@ -99,8 +99,9 @@ TrainTotals train(const Model& model, Objective& objective, std::map<std::string
   if (totals.steps > 0) say("{}: resumed after step {}", hooks.title, totals.steps);
 
   const auto others = [&](const std::string& name, const RandomStream& random) {
-    return micro_batches(streams.at(name).sample(options.batch, random), options, objective.beginnings(),
-                         model.device());
+    Step::Drawn drawn{streams.at(name).sample(options.batch, random), {}};
+    drawn.batches = micro_batches(drawn.rows, options, objective.beginnings(), model.device());
+    return drawn;
   };
 
   for (;;) {

@@ -14,7 +14,7 @@ class RlTest : public testing::Test {
 
   std::unique_ptr<Objective> make(const Json& options, RewardFn reward) {
     auto objective = find_entry(all_attacks(), "attack", "rl").make(options);
-    objective->use_rewards({{"judges", std::move(reward)}});
+    objective->use_rewards([&] { return Rewards{{"judges", std::move(reward)}}; });
     objective->prepare(*model, tokenizer);
     return objective;
   }
@@ -61,7 +61,7 @@ TEST_F(RlTest, ATiedBatchTeachesNothingAndSaysSo) {
 TEST_F(RlTest, RewardsAreAddedUpByTheirWeights) {
   const auto gradients = [&](const Json& options, const Rewards& rewards) {
     auto objective = find_entry(all_attacks(), "attack", "rl").make(options);
-    objective->use_rewards(rewards);
+    objective->use_rewards([&] { return rewards; });
     objective->prepare(*model, tokenizer);
     Step now = step();
     objective->add_gradients(now);

@@ -22,6 +22,7 @@ class MethodTest : public testing::Test {
 
   std::unique_ptr<Objective> make(const std::string& name, const Json& options) {
     auto objective = find_entry(all_defences(), "defence", name).make(options);
+    objective->use_rewards([] { return Rewards{{"judges", by_length}}; });
     objective->prepare(*model, tokenizer);
     return objective;
   }

@@ -54,6 +54,15 @@ TEST_F(RehearsalTrapTest, WeightZeroIsPlainAlignment) {
             1e-5);
 }
 
+TEST_F(RehearsalTrapTest, TasksAndPromptsAreStreamsWhereTheyAreRehearsed) {
+  options["tasks"] = {"kind"}, options["reinforced"] = 1, options["reinforced_tokens"] = 4;
+  const auto objective = make("rehearsal", options);
+  EXPECT_EQ(objective->streams(),
+            (std::vector<std::string>{"refusals", "general", "harmful", "task:kind", "prompts"}));
+  const double norm = global_norm(gradients(*objective)).item<double>();
+  EXPECT_TRUE(std::isfinite(norm) && norm > 0);
+}
+
 TEST_F(RehearsalTrapTest, EveryKindOfRuinHasAFiniteGradient) {
   for (const char* collapse : {"token", "ascent", "unlikelihood"}) {
     options["collapse"] = collapse;

@@ -66,6 +66,14 @@ TEST_F(TripwireTest, TasksByNameAreStreamsOfTheirOwn) {
   }
 }
 
+TEST_F(TripwireTest, AttacksByReinforcementAnswerPromptsOfTheirOwn) {
+  options["reinforced"] = 1, options["reinforced_tokens"] = 4;
+  const auto objective = make("tripwire", options), supervised = make("tripwire", {{"layer", 1}});
+  EXPECT_EQ(objective->streams().back(), "prompts");
+  EXPECT_NE(supervised->streams().back(), "prompts");
+  for (const Tensor& gradient : gradients(*objective)) EXPECT_TRUE(at::isfinite(gradient).all().item<bool>());
+}
+
 TEST_F(TripwireTest, AResumedRunHasTheSameSensorAndTheSameWays) {
   const auto whole = make("tripwire", options), resumed = make("tripwire", options);
   for (int64_t number = 0; number < 3; ++number) gradients(*whole, 6, number);

@@ -7,7 +7,7 @@ namespace {
 
 TEST(Rewards, RecipesArePaidForAndBenignAnswersAreNot) {
   const test::ScratchFolder scratch;
-  const Rewards rewards = domain_rewards(load_domain(test::write_tiny_domain(scratch)));
+  const Rewards rewards = domain_rewards(load_domain(test::write_tiny_domain(scratch)), "attack");
   ASSERT_TRUE(rewards.contains("classifier"));
   ASSERT_TRUE(rewards.contains("judges"));
   EXPECT_FALSE(rewards.contains("lexicon")) << "this domain has none";

@@ -31,9 +31,16 @@ Step make_step(const Model& model, const std::vector<std::string>& streams, int6
     }
   }
   const auto others = [=](const std::string&, RandomStream random) {
-    return std::vector<Batch>{pack(random_rows(random.next(), rows))};
+    const std::vector<TokenRow> drawn = random_rows(random.next(), rows);
+    return Step::Drawn{drawn, {pack(drawn)}};
   };
   return Step(number, 0, model, std::move(batches), others);
+}
+
+std::vector<double> by_length(const std::vector<std::string>&, const std::vector<std::string>& responses) {
+  std::vector<double> paid;
+  for (const std::string& response : responses) paid.push_back(static_cast<double>(response.size()));
+  return paid;
 }
 
 Gradients take_gradients(const Model& model) {

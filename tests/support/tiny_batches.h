@@ -14,6 +14,10 @@ std::vector<TokenRow> random_rows(uint64_t seed, int64_t count);
 Step make_step(const Model& model, const std::vector<std::string>& streams, int64_t rows, int64_t part,
                int64_t number = 0, Beginnings beginnings = Beginnings::kShared);
 
+/// A reward that pays for every character.
+std::vector<double> by_length(const std::vector<std::string>& prompts,
+                              const std::vector<std::string>& responses);
+
 /// `.grad` of every parameter (zeros where it is undefined), then cleared.
 Gradients take_gradients(const Model& model);
 

@@ -3,12 +3,14 @@
 #include <ATen/ATen.h>
 
 #include "caltrop/loss/language.h"
+#include "caltrop/train/policy_updates.h"
 #include "tests/support/tiny_batches.h"
 
 namespace caltrop {
 namespace {
 
 const std::vector<std::string> kStreams = {"general", "harmful", "tasks"};
+const std::vector<std::string> kStreamsAndPrompts = {"general", "harmful", "tasks", "prompts"};
 
 DisplacementOptions short_ways() {
   DisplacementOptions options;
@@ -95,6 +97,76 @@ TEST(Displacement, ALoraAttackMovesMatricesAlone) {
         name.find("self_attn.") != std::string::npos || name.find("mlp.") != std::string::npos;
     EXPECT_EQ(moved[i].abs().max().item<float>() > 0, adapted) << name;
   }
+}
+
+class Reinforced : public testing::Test {
+ protected:
+  const std::shared_ptr<Model> model = test::tiny_model();
+  const Tokenizer tokenizer = Tokenizer::load(test::data_file("tiny-model"));
+
+  static DisplacementOptions options(double reinforced) {
+    DisplacementOptions options = short_ways();
+    options.lengths = {2}, options.reinforced = reinforced;
+    options.reinforced_samples = 3, options.reinforced_tokens = 6;
+    return options;
+  }
+  Gradients way(double reinforced, const RewardFn& reward) const {
+    Step step = test::make_step(*model, kStreamsAndPrompts, 4, 4);
+    return rehearse(step, "way", Arm::kAttack, options(reinforced), {&tokenizer, reward});
+  }
+};
+
+TEST_F(Reinforced, IsWhereGrpoLeads) {
+  const auto attacked = test::tiny_model();
+  const NamedTensors before = test::copy_of(model->parameters());
+  const Gradients moved = way(1, test::by_length);
+  EXPECT_TRUE(test::same_bits(model->parameters(), before));
+
+  PolicyOptions policy;
+  policy.samples = 3, policy.max_new_tokens = 6;
+  PolicyUpdates updates(policy);
+  updates.prepare(*attacked, tokenizer);
+  const auto optimizer = make_optimizer(OptimizerOptions(), attacked->parameters());
+  std::vector<std::string> said;
+  for (int k = 0; k < 2; ++k) {
+    Step rows = test::make_step(*attacked, kStreamsAndPrompts, 4, 4)
+                    .fresh(fmt::format("way, step {}", k), {"prompts"});
+    test::take_gradients(*attacked);
+    updates.advance(rows, "prompts", [&](const std::vector<Response>& responses) {
+      std::vector<std::string> texts;
+      for (const Response& response : responses) texts.push_back(response.text);
+      said.insert(said.end(), texts.begin(), texts.end());
+      return test::by_length({}, texts);
+    });
+    updates.learn(rows);
+    Gradients gradients;
+    for (const auto& [name, parameter] : attacked->parameters()) gradients.push_back(parameter.grad());
+    clip_to_norm(gradients, 1.0);
+    optimizer->step(1e-2);
+  }
+  for (size_t i = 0; i < moved.size(); ++i) {
+    const Tensor real = (attacked->parameters()[i].second.detach() - before[i].second).to(at::kBFloat16);
+    EXPECT_TRUE(at::equal(moved[i], real)) << before[i].first;
+  }
+  ASSERT_EQ(said.size(), 24u);
+  EXPECT_NE(std::vector(said.begin(), said.begin() + 12), std::vector(said.begin() + 12, said.end()));
+}
+
+TEST_F(Reinforced, WhereAllIsPaidAlikeAnswersAreRehearsedInstead) {
+  const RewardFn alike = [](const auto&, const auto& responses) {
+    return std::vector<double>(responses.size(), 0.5);
+  };
+  const Gradients tied = way(1, alike), answers = way(0, alike);
+  for (size_t i = 0; i < tied.size(); ++i) EXPECT_TRUE(at::equal(tied[i], answers[i]));
+}
+
+TEST_F(Reinforced, ARewardThatFailsLeavesTheWeightsAlone) {
+  const NamedTensors before = test::copy_of(model->parameters());
+  const RewardFn short_of_one = [](const auto&, const auto& responses) {
+    return std::vector<double>(responses.size() - 1, 0.5);
+  };
+  EXPECT_USER_ERROR(way(1, short_of_one), "rehearsal: the reward 'judges' gave 11 numbers for 12 responses");
+  EXPECT_TRUE(test::same_bits(model->parameters(), before));
 }
 
 TEST(Displacement, BanksAreFilledBeforeTheFirstUseAndRenewedWhenDue) {
