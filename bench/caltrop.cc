@@ -145,12 +145,12 @@ void grpo_steps(const std::string& folder, const std::string& domain_file, int64
   options.batch = prompts, options.steps = kSteps, options.save_every = 0, options.learning_rate = 1e-6;
   const auto objective = find_entry(entries_of(StageKind::kAttack), "method", "rl")
                              .make({{"samples", samples}, {"max_new_tokens", new_tokens}});
-  objective->use_rewards({{"judges", [](const auto&, const std::vector<std::string>& responses) {
-                             std::vector<double> paid;
-                             for (const std::string& text : responses)
-                               paid.push_back(static_cast<double>(text.size()));
-                             return paid;
-                           }}});
+  const RewardFn by_length = [](const auto&, const std::vector<std::string>& responses) {
+    std::vector<double> paid;
+    for (const std::string& text : responses) paid.push_back(static_cast<double>(text.size()));
+    return paid;
+  };
+  objective->use_rewards([&] { return Rewards{{"judges", by_length}}; });
   objective->prepare(*model, encoder.tokenizer());
   std::map<std::string, Stream> streams;
   streams.emplace("prompts", Stream("prompts", std::move(rows), 0));
