@@ -36,7 +36,9 @@ def inputs_of(rows):
 
 
 def train(folder, batch, dtype, rows_file):
-    model = load(folder, dtype).train()
+    # bf16 as `Trainer` has it and as Caltrop has it: fp32 weights, the computation in bf16.
+    model = load(folder, "fp32").train()
+    mixed = torch.autocast("cpu", torch.bfloat16, enabled=dtype == "bf16")
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-5, weight_decay=0.0, fused=True)
     answer({"ready": True})
     with open(rows_file) as file:
@@ -46,7 +48,8 @@ def train(folder, batch, dtype, rows_file):
             rows = json.loads(line)["attack"]
             assert len(rows) == batch
             start = time.perf_counter()
-            loss = model(**inputs_of(rows)).loss
+            with mixed:
+                loss = model(**inputs_of(rows)).loss
             loss.backward()
             norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()

@@ -6,110 +6,67 @@
 #include <ATen/Parallel.h>
 
 #include "caltrop/kernels/linear.h"
-#include "caltrop/kernels/vector_target.h"
+#include "caltrop/kernels/panel_tiles.h"
 
 namespace caltrop {
 namespace {
 
-// One AVX2 register; six rows of two such are twelve accumulators, as many as sixteen registers allow.
-typedef float Lanes __attribute__((vector_size(32), aligned(4)));
-constexpr int64_t kLanes = 8;
-constexpr int64_t kPanel = 2 * kLanes;  // outputs of a panel
-constexpr int64_t kRows = 6;            // rows of x in one tile
-constexpr int64_t kDepth = 192;  // inputs at a time: that much of a panel, 12 KiB, stays in the first cache
-
-/// c[ROWS,16] += x[ROWS,depth] w[depth,16]. x is interleaved: x[p * ROWS + r]. While it computes, the cache lines
-/// [next, next + lines) are fetched: memory works on the following piece of the panel as the processor does on this one.
-template <int ROWS>
-[[gnu::always_inline]] inline void tile(float* c, int64_t ldc, const float* x, const float* w, int64_t depth,
-                                        const float* next, int64_t lines, bool first) {
-  Lanes left[ROWS], right[ROWS];
-#pragma GCC unroll 6
-  for (int r = 0; r < ROWS; ++r) {
-    const Lanes* row = reinterpret_cast<const Lanes*>(c + r * ldc);
-    left[r] = first ? Lanes{} : row[0];
-    right[r] = first ? Lanes{} : row[1];
-  }
-  for (int64_t p = 0; p < depth; ++p, x += ROWS, w += kPanel) {
-    if (p < lines) __builtin_prefetch(next + p * 16, 0, 3);
-    const Lanes* lanes = reinterpret_cast<const Lanes*>(w);
-    const Lanes a = lanes[0], b = lanes[1];
-#pragma GCC unroll 6
-    for (int r = 0; r < ROWS; ++r) {
-      left[r] += x[r] * a;
-      right[r] += x[r] * b;
-    }
-  }
-#pragma GCC unroll 6
-  for (int r = 0; r < ROWS; ++r) {
-    Lanes* row = reinterpret_cast<Lanes*>(c + r * ldc);
-    row[0] = left[r];
-    row[1] = right[r];
-  }
-}
-
 /// Where the tiles of `rows` rows begin: as few as possible, and none much smaller than the others.
 int64_t tile_begin(int64_t rows, int64_t tiles, int64_t i) { return rows * i / tiles; }
 
-/// y[rows, first*16 .. last*16) = x W^T for panels [first, last). x interleaved by tiles: tile i begins at begin_i * depth_all.
-CALTROP_VECTOR_TARGETS
-void multiply_panels(float* y, int64_t ldy, const float* x, int64_t rows, const float* panels,
-                     int64_t depth_all, int64_t first, int64_t last) {
-  const int64_t tiles = (rows + kRows - 1) / kRows;
+/// y[rows, outputs of panels first .. last) = x W^T. x interleaved by tiles: tile i begins at begin_i * words.
+void multiply_panels(const PanelTiles& kind, float* y, int64_t ldy, const int32_t* x, int64_t rows,
+                     const int32_t* panels, int64_t words, int64_t first, int64_t last) {
+  const int64_t tiles = (rows + kind.rows - 1) / kind.rows;
   for (int64_t panel = first; panel < last; ++panel) {
-    const float* w = panels + panel * depth_all * kPanel;
-    for (int64_t k = 0; k < depth_all; k += kDepth) {
-      const int64_t depth = std::min(kDepth, depth_all - k);
-      // The piece after this one lies right behind it, in this panel or the next.
-      const float* next = w + (k + depth) * kPanel;
-      const int64_t lines = (depth + tiles - 1) / tiles;
-      for (int64_t i = 0; i < tiles; ++i, next += lines * 16) {
+    const int32_t* w = panels + panel * words * kind.outputs;
+    for (int64_t k = 0; k < words; k += kind.depth) {
+      const int64_t depth = std::min(kind.depth, words - k);
+      const int32_t* piece = w + k * kind.outputs;
+      // The piece after this one lies right behind it, in this panel or the next; each tile has a share of it fetched.
+      const int32_t* next = piece + depth * kind.outputs;
+      const int64_t lines = (depth * kind.outputs / kWordsOfALine + tiles - 1) / tiles;
+      for (int64_t i = 0; i < tiles; ++i, next += lines * kWordsOfALine) {
         const int64_t begin = tile_begin(rows, tiles, i), count = tile_begin(rows, tiles, i + 1) - begin;
-        float* c = y + begin * ldy + panel * kPanel;
-        const float* from = x + begin * depth_all + k * count;
-        const float* piece = w + k * kPanel;
-        switch (count) {
-          case 1:
-            tile<1>(c, ldy, from, piece, depth, next, lines, k == 0);
-            break;
-          case 2:
-            tile<2>(c, ldy, from, piece, depth, next, lines, k == 0);
-            break;
-          case 3:
-            tile<3>(c, ldy, from, piece, depth, next, lines, k == 0);
-            break;
-          case 4:
-            tile<4>(c, ldy, from, piece, depth, next, lines, k == 0);
-            break;
-          case 5:
-            tile<5>(c, ldy, from, piece, depth, next, lines, k == 0);
-            break;
-          default:
-            tile<6>(c, ldy, from, piece, depth, next, lines, k == 0);
-            break;
-        }
+        kind.multiply({.c = y + begin * ldy + panel * kind.outputs,
+                       .ldc = ldy,
+                       .x = x + begin * words + k * count,
+                       .w = piece,
+                       .rows = count,
+                       .depth = depth,
+                       .next = next,
+                       .lines = lines,
+                       .first = k == 0});
       }
     }
   }
 }
 
+/// The rows of a matrix in words of 32 bits: an fp32 number each, or two bf16 ones, a zero added to an odd row. [rows,words] int32.
+Tensor in_words(const Tensor& matrix) {
+  if (matrix.scalar_type() == at::kFloat) return matrix.contiguous().view(at::kInt);
+  const Tensor even = matrix.size(1) % 2 == 0 ? matrix : at::constant_pad_nd(matrix, {0, 1});
+  return even.contiguous().view(at::kInt);
+}
+
 }  // namespace
 
-PackedLinear::PackedLinear(const Tensor& weight) : weight_(weight.detach()) {
-  outputs_ = weight.size(0);
-  if (!weight.is_cpu() || weight.scalar_type() != at::kFloat) return;
+PackedLinear::PackedLinear(const Tensor& weight)
+    : weight_(weight.detach()), outputs_(weight.size(0)), dtype_(weight.scalar_type()) {
+  const PanelTiles* kind = weight.is_cpu() ? panel_tiles(dtype_) : nullptr;
+  if (kind == nullptr) return;
   const at::NoGradGuard no_grad;
-  const Tensor rows = weight_.contiguous();
-  const int64_t inputs = rows.size(1), panels = (outputs_ + kPanel - 1) / kPanel;
-  weight_ = at::empty({panels, inputs, kPanel}, rows.options());
-  const float* from = rows.const_data_ptr<float>();
-  float* to = weight_.mutable_data_ptr<float>();
+  const Tensor rows = in_words(weight_);
+  const int64_t words = rows.size(1), width = kind->outputs, panels = (outputs_ + width - 1) / width;
+  weight_ = at::empty({panels, words, width}, rows.options());
+  const int32_t* from = rows.const_data_ptr<int32_t>();
+  int32_t* to = weight_.mutable_data_ptr<int32_t>();
   at::parallel_for(0, panels, 1, [&](int64_t first, int64_t last) {
     for (int64_t panel = first; panel < last; ++panel) {
-      for (int64_t p = 0; p < inputs; ++p) {
-        for (int64_t j = 0; j < kPanel; ++j) {
-          const int64_t output = panel * kPanel + j;
-          to[(panel * inputs + p) * kPanel + j] = output < outputs_ ? from[output * inputs + p] : 0.0f;
+      for (int64_t p = 0; p < words; ++p) {
+        for (int64_t j = 0; j < width; ++j) {
+          const int64_t output = panel * width + j;
+          to[(panel * words + p) * width + j] = output < outputs_ ? from[output * words + p] : 0;
         }
       }
     }
@@ -118,28 +75,29 @@ PackedLinear::PackedLinear(const Tensor& weight) : weight_(weight.detach()) {
 }
 
 Tensor PackedLinear::operator()(const Tensor& x) const {
-  if (!packed_) return apply_linear(x, weight_);
-  const Tensor input = x.contiguous();
-  const int64_t rows = input.size(0), inputs = input.size(1), panels = weight_.size(0);
-  const int64_t tiles = (rows + kRows - 1) / kRows;
-  Tensor interleaved = at::empty({rows, inputs}, input.options());
-  const float* from = input.const_data_ptr<float>();
-  float* to = interleaved.mutable_data_ptr<float>();
+  if (!packed_) return apply_linear(x.to(dtype_), weight_).to(x.scalar_type());
+  const PanelTiles& kind = *panel_tiles(dtype_);
+  const Tensor input = in_words(x.to(dtype_));
+  const int64_t rows = input.size(0), words = input.size(1), panels = weight_.size(0);
+  const int64_t tiles = (rows + kind.rows - 1) / kind.rows;
+  Tensor interleaved = at::empty({rows, words}, input.options());
+  const int32_t* from = input.const_data_ptr<int32_t>();
+  int32_t* to = interleaved.mutable_data_ptr<int32_t>();
   at::parallel_for(0, tiles, 1, [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last; ++i) {
       const int64_t begin = tile_begin(rows, tiles, i), count = tile_begin(rows, tiles, i + 1) - begin;
-      for (int64_t p = 0; p < inputs; ++p) {
-        for (int64_t r = 0; r < count; ++r)
-          to[begin * inputs + p * count + r] = from[(begin + r) * inputs + p];
+      for (int64_t p = 0; p < words; ++p) {
+        for (int64_t r = 0; r < count; ++r) to[begin * words + p * count + r] = from[(begin + r) * words + p];
       }
     }
   });
-  Tensor y = at::empty({rows, panels * kPanel}, input.options());
+  Tensor y = at::empty({rows, panels * kind.outputs}, input.options().dtype(at::kFloat));
   at::parallel_for(0, panels, 1, [&](int64_t first, int64_t last) {
-    multiply_panels(y.mutable_data_ptr<float>(), panels * kPanel, to, rows, weight_.const_data_ptr<float>(),
-                    inputs, first, last);
+    multiply_panels(kind, y.mutable_data_ptr<float>(), panels * kind.outputs, to, rows,
+                    weight_.const_data_ptr<int32_t>(), words, first, last);
   });
-  return panels * kPanel == outputs_ ? y : y.narrow(1, 0, outputs_);
+  const Tensor kept = panels * kind.outputs == outputs_ ? y : y.narrow(1, 0, outputs_).contiguous();
+  return kept.to(x.scalar_type());
 }
 
 }  // namespace caltrop

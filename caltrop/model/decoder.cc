@@ -8,15 +8,17 @@
 namespace caltrop {
 
 Decoder::Decoder(const Model& model, int64_t slots, int64_t context)
-    : model_(model), lengths_(static_cast<size_t>(slots), 0) {
+    : model_(model),
+      dtype_(model.device().is_cpu() ? at::kFloat : model.compute_dtype()),
+      lengths_(static_cast<size_t>(slots), 0) {
   const at::NoGradGuard no_grad;
   const ModelConfig& c = model.config();
   for (int64_t i = 0; i < c.layers; ++i) {
     const std::string prefix = fmt::format("model.layers.{}.", i);
     const auto weight = [&](const char* name) { return model.weight(prefix + name); };
     Layer layer;
-    layer.norm = weight("input_layernorm.weight");
-    layer.norm_after = weight("post_attention_layernorm.weight");
+    layer.norm = weight("input_layernorm.weight").to(dtype_);
+    layer.norm_after = weight("post_attention_layernorm.weight").to(dtype_);
     layer.qkv = PackedLinear(at::cat({weight("self_attn.q_proj.weight"), weight("self_attn.k_proj.weight"),
                                       weight("self_attn.v_proj.weight")}));
     layer.output = PackedLinear(weight("self_attn.o_proj.weight"));
@@ -28,6 +30,7 @@ Decoder::Decoder(const Model& model, int64_t slots, int64_t context)
                    at::zeros({slots, c.kv_heads, context, c.head_width}, options)};
     layers_.push_back(std::move(layer));
   }
+  norm_ = model.weight("model.norm.weight").to(dtype_);
   head_ = PackedLinear(model.head());
 }
 
@@ -53,7 +56,8 @@ Tensor Decoder::prefill(const PackedTokens& tokens, const std::vector<std::vecto
     last.push_back(places[r].back());
     lengths_[static_cast<size_t>(slots[r])] = static_cast<int64_t>(places[r].size());
   }
-  return head_(hidden.index_select(0, at::tensor(last, at::kLong).to(model_.device()))).to(at::kFloat);
+  return head_(hidden.index_select(0, at::tensor(last, at::kLong).to(model_.device())).to(dtype_))
+      .to(at::kFloat);
 }
 
 Tensor Decoder::step(const std::vector<int64_t>& ids, const std::vector<int64_t>& slots) {
@@ -67,14 +71,15 @@ Tensor Decoder::step(const std::vector<int64_t>& ids, const std::vector<int64_t>
   const RotaryTables& rotary = model_.rotary(places.longest + 1);
 
   Tensor x = at::embedding(model_.weight("model.embed_tokens.weight"),
-                           at::tensor(ids, at::kLong).to(model_.device()));  // [A,D]
+                           at::tensor(ids, at::kLong).to(model_.device()))  // [A,D]
+                 .to(dtype_);
   for (const Layer& layer : layers_) {
     const Tensor qkv = layer.qkv(rms_norm(x, layer.norm, c.norm_epsilon));
     x = x + layer.output(decode_attention(qkv, layer.cache, places, rotary, c.heads, c.kv_heads));
     const auto gate_up = layer.gate_up(rms_norm(x, layer.norm_after, c.norm_epsilon)).chunk(2, -1);
     x = x + layer.down(swiglu(gate_up[0], gate_up[1]));
   }
-  x = rms_norm(x, model_.weight("model.norm.weight"), c.norm_epsilon);
+  x = rms_norm(x, norm_, c.norm_epsilon);
   for (const int64_t slot : slots) ++lengths_[static_cast<size_t>(slot)];
   return head_(x).to(at::kFloat);
 }

@@ -36,7 +36,10 @@ class Decoder {
   };
 
   const Model& model_;
+  at::ScalarType
+      dtype_;  // of activations and cache: fp32 on the CPU, whatever the weights are; else the model's
   std::vector<Layer> layers_;
+  Tensor norm_;
   PackedLinear head_;
   std::vector<int64_t> lengths_;
 };
