@@ -21,7 +21,23 @@ DisplacementOptions short_ways() {
   return options;
 }
 
-// The way that is kept is the attack itself, step by step, to the last bit that bf16 holds.
+/// What a real attacker does with `.grad`.
+void take_step(const Model& attacked, Optimizer& optimizer) {
+  Gradients gradients;
+  for (const auto& [name, parameter] : attacked.parameters()) gradients.push_back(parameter.grad());
+  clip_to_norm(gradients, 1.0);
+  optimizer.step(1e-2);
+}
+
+/// To the last bit that bf16 holds.
+void expect_the_way(const Gradients& moved, const NamedTensors& before, const Model& attacked) {
+  for (size_t i = 0; i < moved.size(); ++i) {
+    const Tensor real = (attacked.parameters()[i].second.detach() - before[i].second).to(at::kBFloat16);
+    EXPECT_TRUE(at::equal(moved[i], real)) << before[i].first;
+  }
+}
+
+// The way that is kept is the attack itself, step by step.
 TEST(Displacement, IsWhereTheRealAttackLeads) {
   const auto rehearsing = test::tiny_model(), attacked = test::tiny_model();
   const NamedTensors before = test::copy_of(rehearsing->parameters());
@@ -34,15 +50,9 @@ TEST(Displacement, IsWhereTheRealAttackLeads) {
     Step rows = test::make_step(*attacked, kStreams, 4, 4).fresh(fmt::format("way, step {}", k), {"harmful"});
     test::take_gradients(*attacked);
     rows.accumulate("harmful", answer_loss());
-    Gradients gradients;
-    for (const auto& [name, parameter] : attacked->parameters()) gradients.push_back(parameter.grad());
-    clip_to_norm(gradients, 1.0);
-    optimizer->step(1e-2);
+    take_step(*attacked, *optimizer);
   }
-  for (size_t i = 0; i < moved.size(); ++i) {
-    const Tensor real = (attacked->parameters()[i].second.detach() - before[i].second).to(at::kBFloat16);
-    EXPECT_TRUE(at::equal(moved[i], real)) << before[i].first;
-  }
+  expect_the_way(moved, before, *attacked);
 }
 
 TEST(Displacement, AMixtureFollowsBothGradients) {
@@ -139,15 +149,9 @@ TEST_F(Reinforced, IsWhereGrpoLeads) {
       return test::by_length({}, texts);
     });
     updates.learn(rows);
-    Gradients gradients;
-    for (const auto& [name, parameter] : attacked->parameters()) gradients.push_back(parameter.grad());
-    clip_to_norm(gradients, 1.0);
-    optimizer->step(1e-2);
+    take_step(*attacked, *optimizer);
   }
-  for (size_t i = 0; i < moved.size(); ++i) {
-    const Tensor real = (attacked->parameters()[i].second.detach() - before[i].second).to(at::kBFloat16);
-    EXPECT_TRUE(at::equal(moved[i], real)) << before[i].first;
-  }
+  expect_the_way(moved, before, *attacked);
   ASSERT_EQ(said.size(), 24u);
   EXPECT_NE(std::vector(said.begin(), said.begin() + 12), std::vector(said.begin() + 12, said.end()));
 }
