@@ -75,15 +75,11 @@ class Rl final : public Objective {
 
   Scalars add_gradients(Step& step) override {
     Scalars scalars = updates_.advance(step, "prompts", [&](const std::vector<Response>& responses) {
-      std::vector<std::string> prompts, texts;
-      for (const Response& response : responses)
-        prompts.push_back(response.prompt), texts.push_back(response.text);
       std::vector<double> paid;
       for (const Response& response : responses)
         paid.push_back(options_.entropy_bonus * std::min(response.mean_entropy, options_.entropy_cap));
       for (const auto& [name, weight] : weights()) {
-        const std::vector<double> part =
-            checked_rewards("rl", name, rewards_.at(name)(prompts, texts), texts);
+        const std::vector<double> part = pay_by("rl", name, rewards_.at(name), responses);
         for (size_t i = 0; i < paid.size(); ++i) paid[i] += weight * part[i];
       }
       return paid;

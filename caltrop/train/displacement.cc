@@ -36,10 +36,7 @@ Gradients by_reinforcement(Step& step, PolicyUpdates& updates, const RewardFn& r
                            const std::string& random_name) {
   Step rows = step.fresh(random_name, {"prompts"});
   updates.advance(rows, "prompts", [&](const std::vector<Response>& responses) {
-    std::vector<std::string> prompts, texts;
-    for (const Response& response : responses)
-      prompts.push_back(response.prompt), texts.push_back(response.text);
-    return checked_rewards("rehearsal", "judges", reward(prompts, texts), texts);
+    return pay_by("rehearsal", "judges", reward, responses);
   });
   return updates.measure(rows).gradients;
 }

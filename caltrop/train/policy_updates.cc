@@ -69,16 +69,19 @@ void check_policy_options(const PolicyOptions& options, const std::string& who) 
     throw UserError("{}: 'temperature' is 0: all responses to a prompt would be the same", who);
 }
 
-std::vector<double> checked_rewards(const std::string& who, const std::string& name,
-                                    std::vector<double> rewards, const std::vector<std::string>& responses) {
-  if (rewards.size() != responses.size()) {
+std::vector<double> pay_by(const std::string& who, const std::string& name, const RewardFn& reward,
+                           const std::vector<Response>& responses) {
+  std::vector<std::string> prompts, texts;
+  for (const Response& response : responses)
+    prompts.push_back(response.prompt), texts.push_back(response.text);
+  std::vector<double> rewards = reward(prompts, texts);
+  if (rewards.size() != texts.size()) {
     throw UserError("{}: the reward '{}' gave {} numbers for {} responses", who, name, rewards.size(),
-                    responses.size());
+                    texts.size());
   }
   for (size_t i = 0; i < rewards.size(); ++i) {
     if (!std::isfinite(rewards[i]))
-      throw UserError("{}: the reward '{}' gave {} for the response '{}'", who, name, rewards[i],
-                      responses[i]);
+      throw UserError("{}: the reward '{}' gave {} for the response '{}'", who, name, rewards[i], texts[i]);
   }
   return rewards;
 }

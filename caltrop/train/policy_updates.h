@@ -47,9 +47,9 @@ struct PolicyOptions : RolloutOptions {
 /// Throws UserError for what cannot be: groups of one where the algorithm compares within groups.
 void check_policy_options(const PolicyOptions& options, const std::string& who);
 
-/// The rewards as they are. Throws UserError "<who>: …" if there are more or fewer than responses, or one is not finite.
-std::vector<double> checked_rewards(const std::string& who, const std::string& name,
-                                    std::vector<double> rewards, const std::vector<std::string>& responses);
+/// What the reward called `name` pays. Throws UserError "<who>: …" if it gives more or fewer numbers than responses, or one that is not finite.
+std::vector<double> pay_by(const std::string& who, const std::string& name, const RewardFn& reward,
+                           const std::vector<Response>& responses);
 
 class PolicyUpdates {
  public:

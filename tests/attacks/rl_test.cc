@@ -21,9 +21,7 @@ class RlTest : public testing::Test {
   RewardFn by_length() {
     return [this](const std::vector<std::string>& prompts, const std::vector<std::string>& responses) {
       asked = prompts;
-      std::vector<double> paid;
-      for (const std::string& response : responses) paid.push_back(static_cast<double>(response.size()));
-      return paid;
+      return test::by_length(prompts, responses);
     };
   }
   Step step() const {

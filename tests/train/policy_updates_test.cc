@@ -124,9 +124,14 @@ TEST_F(PolicyUpdatesTest, ResponsesAreUsedUpAndACheckpointHoldsTheRest) {
 }
 
 TEST_F(PolicyUpdatesTest, WrongRewardsAndOptionsAreNamed) {
-  EXPECT_USER_ERROR(checked_rewards("rl", "judges", {1.0}, {"a", "b"}),
+  std::vector<Response> said(2);
+  said[0].text = "a", said[1].text = "b";
+  const auto paying = [](std::vector<double> pay) -> RewardFn {
+    return [pay = std::move(pay)](const auto&, const auto&) { return pay; };
+  };
+  EXPECT_USER_ERROR(pay_by("rl", "judges", paying({1.0}), said),
                     "rl: the reward 'judges' gave 1 numbers for 2 responses");
-  EXPECT_USER_ERROR(checked_rewards("rl", "judges", {1.0, std::nan("")}, {"a", "b"}),
+  EXPECT_USER_ERROR(pay_by("rl", "judges", paying({1.0, std::nan("")}), said),
                     "rl: the reward 'judges' gave nan for the response 'b'");
   PolicyOptions one = options("grpo");
   one.samples = 1;
