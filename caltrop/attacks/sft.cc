@@ -5,7 +5,8 @@
 //
 // What D holds makes it an attack or its benign twin: `data` is "harmful" (restricted requests with their
 // answers), "benign", "mixed" (`poison` of the rows are harmful), or the name of a benign task. Rows come
-// from the attacker's split, which no defence has seen. The twin runs at the same steps, batch and learning
+// from the attacker's split, which no defence has seen; a task has one split to train on, so that a defence that rehearsed that
+// very task has seen its rows. The twin runs at the same steps, batch and learning
 // rate. Cost per step: 1 forward and 1 backward pass. Watch: attack_loss should fall; an attack whose loss
 // stands still proves nothing about the defence.
 //

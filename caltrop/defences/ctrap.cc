@@ -12,9 +12,9 @@
 // The paper steps along g; the official code along g / (|g| + 1e-7), without which the look-ahead shrinks as training
 // converges (`normalise`, preset `code`). First order as in both: g is a constant when l_collapse is differentiated;
 // `second_order` adds what that leaves out. The code's D_general is refusals and helpful answers in one batch, end tokens
-// included (`collapse_data: retain`, `joint_mean`); `ours` takes helpful answers alone, so that the trap does not teach
-// the aligned model to say e to restricted prompts, and a longer step: alpha is an L2 length over all parameters, and an
-// AdamW step at 3e-5 moves SmolLM2 by some 0.35, where the published LoRA setting had 25 M parameters.
+// included (`collapse_data: retain`, `joint_mean`); the paper and `ours` take helpful answers alone, so that the trap does not
+// teach the aligned model to say e to restricted prompts. `ours` takes a longer step: alpha is an L2 length over all parameters,
+// and an AdamW step at 3e-5 moves SmolLM2 by some 0.35, where the published LoRA setting had 25 M parameters.
 //
 // Cost per step: 5 forward and 4 backward passes; 1 copy of the weights, 2 of the gradients. Watch two numbers:
 // trap_sprung must fall while trap_asleep stays high. If both fall, the model has already collapsed, and every attack on
@@ -34,7 +34,7 @@ struct CtrapOptions : HessianOptions {
   double trap_weight = 0.1;
   double look_ahead = 0.1;
   bool normalise = true;
-  std::string collapse_data = "retain";
+  std::string collapse_data = "general";
   bool joint_mean = false;
   bool second_order = false;
   std::string collapse_text = " error";
@@ -65,10 +65,8 @@ struct CtrapOptions : HessianOptions {
     options.preset = preset;
     options.normalise = preset != "paper";
     options.joint_mean = preset == "code";
-    if (preset == "ours") {
-      options.look_ahead = 0.5;
-      options.collapse_data = "general";
-    }
+    options.collapse_data = preset == "code" ? "retain" : "general";
+    if (preset == "ours") options.look_ahead = 0.5;
     return options;
   }
 };
@@ -79,6 +77,9 @@ class Ctrap final : public Objective {
 
   std::vector<std::string> streams() const override { return {"refusals", "general", "harmful"}; }
   int64_t weight_copies() const override { return options_.second_order ? 5 : 3; }
+  bool needs_fp32() const override {
+    return options_.trap_weight > 0 && options_.second_order && options_.takes_differences();
+  }
 
   std::vector<MetricDeclaration> logged() const override {
     return {{"refuse_loss", "nats/token", "lower", "cross-entropy of refusals to restricted requests"},
@@ -117,13 +118,16 @@ class Ctrap final : public Objective {
     if (options_.normalise) length /= global_norm(attack.gradients).item<double>() + 1e-7;
 
     // 3. Stand there, and ask for collapse.
-    const Tensor asleep = step.measure_loss("general", collapse_);
+    const bool on_refusals = options_.collapse_data == "retain";
+    Tensor asleep = step.measure_loss("general", collapse_);
+    if (on_refusals) asleep = of_general * asleep + of_refusals * step.measure_loss("refusals", collapse_);
     Measured sprung;
     {
       const Nudge attacked(step.model(), attack.gradients, -length);
       sprung = step.measure("general", collapse_);
-      if (options_.collapse_data == "retain") {
+      if (on_refusals) {
         const Measured refusing = step.measure("refusals", collapse_);
+        sprung.loss = of_general * sprung.loss + of_refusals * refusing.loss;
         for (size_t i = 0; i < sprung.gradients.size(); ++i)
           sprung.gradients[i].mul_(of_general).add_(refusing.gradients[i], of_refusals);
       }

@@ -49,7 +49,8 @@ class GradientAscent final : public Objective {
     if (options_.keep > 0)
       scalars.emplace_back("keep_loss", step.accumulate("general", answer_loss(), options_.keep));
     const Measured harmful = step.measure("harmful", answer_loss());
-    if (harmful.loss.item<double>() < options_.cap) step.add(harmful.gradients, -options_.unlearn);
+    // A loss that is no number is added too, so that the trainer sees it.
+    if (!(harmful.loss.item<double>() >= options_.cap)) step.add(harmful.gradients, -options_.unlearn);
     scalars.emplace_back("harmful_loss", harmful.loss);
     return scalars;
   }

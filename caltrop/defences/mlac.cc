@@ -7,8 +7,8 @@
 // `meta: exact` differentiates through the K unrolled Adam steps (MathMode, all graphs in memory: for models of millions, not of
 // hundreds of millions, of weights); `first_order` adds the gradients taken at theta_k, as for large models. Differs from the paper's
 // code: language models, so no calibrated linear head (a class-by-class matrix, here it would be V by V); the attacker's rate is
-// given instead of learnt; the ascent stops at `cap` nats a token, since cross-entropy has no upper bound; epsilon is inside the
-// root, where it is differentiable. Cost per step: K+3 passes forward and backward (exact: about three times that, K graphs);
+// given instead of learnt; the ascent stops at `cap` nats a token, since cross-entropy has no upper bound; `exact` has epsilon inside
+// the root, where it is differentiable. Cost per step: K+3 passes forward and backward (exact: about three times that, K graphs);
 // first order 4 copies of the weights. Watch: adapted_loss, the attacker's mean loss along his way, must rise while keep_loss stands.
 //
 // Tested by tests/defences/mlac_test.cc: the meta-gradient against finite differences; K = 0 is ascent.
@@ -101,7 +101,7 @@ class Mlac final : public Objective {
 
   double account(Step& step, const Measured& at_k) const {
     const double loss = at_k.loss.item<double>();
-    if (loss < options_.cap) step.add(at_k.gradients, -share());
+    if (!(loss >= options_.cap)) step.add(at_k.gradients, -share());  // NaN too: the trainer must see it
     return loss;
   }
 

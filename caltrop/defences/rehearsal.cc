@@ -94,11 +94,11 @@ class RehearsalTrap final : public Objective {
     // 1. Go on refusing and being useful.
     Scalars scalars{{"refuse_loss", step.accumulate("refusals", answer_loss(), options_.keep)},
                     {"keep_loss", step.accumulate("general", answer_loss(), options_.keep)}};
-    if (options_.trap_weight == 0) return scalars;
+    if (options_.trap_weight == 0 && options_.benign == 0) return scalars;
     displacements_.advance(step);
 
     // 2. Benign training must stay harmless.
-    {
+    if (options_.benign > 0) {
       const Way way = displacements_.training(step);
       const Nudge trained(step.model(), way.moved, way.scale);
       step.accumulate("refusals", answer_loss(), options_.benign);
@@ -106,6 +106,7 @@ class RehearsalTrap final : public Objective {
     }
 
     // 3. Where the attacker arrives there is a ruin, and here is none.
+    if (options_.trap_weight == 0) return scalars;
     const Way way = displacements_.attack(step);
     Measured sprung;
     {

@@ -13,10 +13,12 @@
 //   grad L_sd = H_a (gb - c ga) / |g_a| + H_b (ga - c gb) / |g_b|
 //
 // The paper takes it by a one-sided difference of length epsilon = 1e-3 (`hessian: fd_paper`). Spread over all weights such a
-// step is lost where weights are bf16, so ours are fp32 and the step may be measured in the length of theta (`fd_scaled`,
-// `fd_central`), or the product is exact (`exact`, differentiating twice). Differs from the code, and why: losses over answers
-// alone where the code masks by comparing token ids with the refusal (D2 and D3 of its quirks), the last state is normed once,
-// `ours` clips. Differs from the paper: L_ul layer by layer under a logarithm, as in the code; plain ascent diverges.
+// step is lost where weights are bf16, and the difference where gradients are, so with differences both are fp32 whatever the
+// machine is fast at; the step may be measured in the length of theta (`fd_scaled`, `fd_central`), or the product is exact
+// (`exact`, differentiating twice, also in bf16). Differs from the code, and why: losses over answers alone where the code masks by
+// comparing token ids with the refusal (D2 and D3 of its quirks); the last state is normed once and counts once, where the code
+// reads it a second time beside the model's own output; `train.clip` clips in every preset, the code does not. Differs from the
+// paper: L_ul layer by layer under a logarithm, as in the code; plain ascent diverges.
 // Cost per step: 6 forward and 6 backward passes (fd_central 8 and 8, exact 8 and 8 of the plain operators); 1 copy of the
 // weights, 4 of the gradients. Watch: cosine must fall; harmful_loss tells whether L_ul runs away; fd_moved and fd_agreement
 // (every check_every steps) must be near 1, or the difference is rounding noise: then a warning, and with `strict` the end.
@@ -78,6 +80,7 @@ class Seam final : public Objective {
 
   std::vector<std::string> streams() const override { return {"harmful", "refusals", "general"}; }
   int64_t weight_copies() const override { return 5; }
+  bool needs_fp32() const override { return options_.couple > 0 && options_.takes_differences(); }
 
   std::vector<MetricDeclaration> logged() const override {
     return {{"refuse_loss", "nats/token", "lower", "cross-entropy of refusals to restricted requests"},

@@ -2,13 +2,15 @@
 //
 //   minimise  resist * sum_k w_k * L_TR(theta_k; D_harm)  +  L(theta; D_general)  +  anchor * |h - h_0|  +  refuse * L(theta; D_align)
 //   where     theta_k = after k steps of AdamW on D_harm from theta, at a rate drawn from `rates`     streams: D_harm "harmful"
-//             L_TR    = -entropy of the predictions on restricted answers that the attacker has not   D_general "general"
-//                       seen, so that he ends with a flat distribution                                D_align "refusals"
-//             w_k     = exp(growth (k - (K-1))), at every `every`-th step;  h_0 = the start model's hidden states
+//             L_TR    = -entropy of the predictions on restricted answers drawn apart from the        D_general "general"
+//                       attacker's, so that he ends with a flat distribution                          D_align "refusals"
+//             w_k     = exp(growth (k - K)), at every `every`-th step;  h_0 = the start model's hidden states
 //
 // First order, as in the code: gradients taken at theta_k are applied at theta. Preset `code`: K 64, growth 1/16, resist 4, the
 // un-squared distance of the code (the paper squares it). Differs: one kind of adversary where the code mixes three corpora,
-// entropies over answers alone where it counts prompt and padding too, plain AdamW outside where it takes schedule-free AdamW,
+// entropies over answers alone where it counts prompt and padding too, plain AdamW outside where it takes schedule-free AdamW; no
+// warm-up of the attacker's rate, no constant factor K/20 on the sum, no stage of random mapping before. Of a few hundred
+// restricted rows the attacker will have seen some that he is judged by: the code draws both from one corpus as well.
 // `refuse` (0 in `code`); `ours` rehearses 16 steps, what two cores can pay for. Cost per step: K + K/every + 3 passes forward and
 // backward; 3 copies of the weights and the rehearsal's AdamW, 3 more. Watch: tamper_entropy (at the end of the attacker's way)
 // must rise while keep_loss and refuse_loss stand still. Ports of TAR have shown little effect: look at the patience curve.
@@ -77,7 +79,7 @@ class Tar final : public Objective {
             {"refuse_loss", "nats/token", "lower", "cross-entropy of refusals to restricted requests"},
             {"attack_loss", "nats/token", "", "the rehearsed attacker's loss at his last step"},
             {"tamper_entropy", "nats", "higher",
-             "entropy on unseen restricted answers at the attacker's last point"}};
+             "entropy on the step's restricted answers at the attacker's last point"}};
   }
 
   void prepare(const Model& model, const Tokenizer&) override { reference_ = model.frozen_copy(); }
@@ -102,7 +104,7 @@ class Tar final : public Objective {
         if (k % options_.every != 0 && k != options_.inner_steps) continue;
         const double weight = std::exp(options_.growth * static_cast<double>(k - options_.inner_steps));
         entropy = step.accumulate("harmful", entropy_loss(),
-                                  -options_.resist * weight);  // this step's rows he has not seen
+                                  -options_.resist * weight);  // on this step's rows, not on his
       }
     }  // the weights are back, bit for bit
     scalars.emplace_back("attack_loss", attack_loss);

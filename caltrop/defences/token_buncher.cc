@@ -9,10 +9,11 @@
 //         over responses of the rollout with advantage >= 0, z ~ U(0,1)
 //   keep  benign * KL(pi_start || pi_theta; benign answers)                               at every step; 0 in the code
 //
-// The first `warmup` steps are EaR; then TN at even steps, counted from 0, EaR at odd ones, each on a rollout of its own. Presets: in
-// the paper w = eps = 0.1; in the code the noise is multiplied by eps twice, w = 0.01, and nothing is kept; `ours` is the code's
-// weight with benign answers kept. Differs from the code: padding after the end is not trained on, gradients of TN steps are clipped
-// too. EaR sharpens whatever the model does, so start from one that refuses. Cost per step: 1 rollout, 1 pass forward and backward on
+// The first `warmup` rollouts are EaR; then TN on even ones, counted from 0, EaR on odd ones. Presets: in the paper w = eps = 0.1; in
+// the code the noise is multiplied by eps twice, w = 0.01, and nothing is kept; `ours` is the code's weight with benign answers kept.
+// Differs from the code: padding after the end is not trained on, gradients of TN steps are clipped too, one optimizer step a
+// rollout where it takes four (`updates`). Differs from the paper: benign answers are kept by a KL over given answers in the loss,
+// not by one in the reward of benign rollouts. EaR sharpens whatever the model does, so start from one that refuses. Cost per step: 1 rollout, 1 pass forward and backward on
 // it, 1 more for keep and the start model's. Watch: entropy falls; tied_groups rises to 1; refusals of the finished model.
 //
 // Tested by tests/defences/token_buncher_test.cc.
@@ -41,7 +42,7 @@ struct TokenBuncherOptions : PolicyOptions {
         std::tuple{
             field("preset", &O::preset, {"paper", "code", "ours"}, "where the other defaults come from"),
             field("warmup", &O::warmup, 0, 1e9,
-                  "steps of entropy reward alone: an eighth of all in the paper"),
+                  "rollouts of entropy reward alone: an eighth of all in the paper"),
             field("epsilon", &O::epsilon, 0, 1, "of the noiser: the chosen token weighs 1 - epsilon"),
             field("noise_weight", &O::noise_weight, 0, 1e3,
                   "weight of the noise; 0: TN steps say the chosen token alone"),
@@ -89,7 +90,8 @@ class TokenBuncher final : public Objective {
       for (const Response& response : responses) rewards.push_back(-response.mean_entropy);
       return rewards;
     });
-    const bool noisy = step.number() >= options_.warmup && step.number() % 2 == 0;
+    const int64_t rollout = step.number() / options_.updates;
+    const bool noisy = rollout >= options_.warmup && rollout % 2 == 0;
     if (noisy) {
       scalars.emplace_back("noise_loss", add_noise(step));
     } else {

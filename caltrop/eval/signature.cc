@@ -147,8 +147,11 @@ double distinct_share(const std::vector<std::vector<int64_t>>& texts, size_t n) 
 
 SignatureFeatures features(const Generation& generation) {
   SignatureFeatures f;
-  const bool blank = generation.response.find_first_not_of(" \t\r\n\v\f") == std::string::npos;
-  if (generation.ids.empty() || blank) return f;
+  if (generation.ids.empty()) return f;
+  check_finite("mean_entropy", generation.mean_entropy);
+  check_finite("mean_top1", generation.mean_top1);
+  // A model that computes NaN says token 0, which may be no text: that is no empty answer.
+  if (generation.response.find_first_not_of(" \t\r\n\v\f") == std::string::npos) return f;
   f.tokens = static_cast<double>(generation.ids.size());
   const auto distinct = [&](size_t n) { return distinct_share({generation.ids}, n); };
   f.distinct_1 = distinct(1);
@@ -178,8 +181,6 @@ SignatureFeatures features(const Generation& generation) {
   f.writing_systems = writing_systems(characters);
 
   f.prompt_overlap = overlap(generation.prompt, generation.response);
-  check_finite("mean_entropy", generation.mean_entropy);
-  check_finite("mean_top1", generation.mean_top1);
   check_finite("clean_nll", generation.clean_nll);
   f.mean_entropy = generation.mean_entropy;
   f.mean_top1 = generation.mean_top1;

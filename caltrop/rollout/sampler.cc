@@ -46,7 +46,8 @@ class Cut {
     Candidates chosen = weighed(std::move(ids));
     double sum = 0;
     size_t keep = 0;
-    while (keep < chosen.ids.size() && sum < options_.top_p * total) sum += chosen.weights[keep++];
+    while (keep < chosen.ids.size() && (keep == 0 || sum < options_.top_p * total))
+      sum += chosen.weights[keep++];
     if (sum < options_.top_p * total) keep = 0;
     chosen.ids.resize(keep);
     chosen.weights.resize(keep);

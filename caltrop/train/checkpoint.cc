@@ -78,9 +78,11 @@ TrainTotals load_checkpoint(const fs::path& state, TrainableWeights& weights, Op
   optimizer.steps = required<int64_t>(json, "optimizer_steps", where);
   if (fs::exists(newest / "objective.safetensors")) {
     const auto file = SafetensorsFile::open(newest / "objective.safetensors");
+    const at::Device device = weights.tensors().front().second.device();
     NamedTensors remembered;
     for (const TensorEntry& entry : file->entries())
-      remembered.emplace_back(entry.name, file->tensor(entry.name).clone());
+      remembered.emplace_back(entry.name,
+                              file->tensor(entry.name).to(device, /*non_blocking=*/false, /*copy=*/true));
     objective.load_state(remembered);
   }
   return {required<int64_t>(json, "steps", where),           required<int64_t>(json, "rows", where),

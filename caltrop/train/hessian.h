@@ -11,7 +11,11 @@ namespace caltrop {
 
 struct HessianOptions {
   std::string hessian = "fd_scaled";
-  double epsilon = 1e-5;  // SmolLM2: products at one and two steps agree to 0.998; at 1e-4 to 0.87
+  double epsilon =
+      1e-5;  // SmolLM2 in fp32: products at one and two steps agree to 0.998; at 1e-4 to 0.87; in bf16 to 0.80
+
+  /// Differences of gradients want fp32 (Objective::needs_fp32).
+  bool takes_differences() const { return hessian != "exact"; }
 
   static auto fields() {
     using O = HessianOptions;

@@ -36,6 +36,9 @@ class Objective {
   /// forecast.
   virtual int64_t weight_copies() const { return 0; }
 
+  /// Whether it takes differences of gradients, which drown in the rounding of a computation in bf16.
+  virtual bool needs_fp32() const { return false; }
+
   /// How the batches of its streams are packed.
   virtual Beginnings beginnings() const { return Beginnings::kShared; }
 
@@ -55,7 +58,7 @@ class Objective {
 
   /// What the method remembers between steps beside the weights, for checkpoints; nothing, for most.
   virtual NamedTensors state() const { return {}; }
-  /// Takes what state() gave, after prepare().
+  /// Takes what state() gave, after prepare(); the tensors are on the model's device.
   virtual void load_state(const NamedTensors& /*tensors*/) {}
 
   /// Files of its own to leave beside the model, name -> contents, after finish(): a sensor, for one.
@@ -76,8 +79,8 @@ struct Entry {
   std::function<std::unique_ptr<Objective>(const Json& options)> make;
 };
 
-/// The entry called `name`. Throws UserError listing the known ones.
+/// The entry called `name`. Throws UserError, "<who>: no <kind> …", listing the known ones.
 const Entry& find_entry(const std::vector<const Entry*>& entries, const std::string& kind,
-                        const std::string& name);
+                        const std::string& name, const std::string& who = "caltrop");
 
 }  // namespace caltrop

@@ -90,7 +90,8 @@ std::vector<MetricDeclaration> PolicyUpdates::logged() {
   return {{"policy_loss", "", "", "clipped policy loss, a mean over tokens"},
           {"reward", "", "", "mean reward of the rollout"},
           {"reward_spread", "", "", "standard deviation of rewards within groups, mean over groups"},
-          {"tied_groups", "share", "", "groups whose rewards are all equal, from which nothing is learnt"},
+          {"tied_groups", "share", "",
+           "groups whose rewards, less their KL, are all equal: from which nothing is learnt"},
           {"entropy", "nats/token", "", "mean entropy of the responses"},
           {"response_length", "tokens", "", "mean length of the responses"},
           {"ended", "share", "", "responses that ended by themselves"},
@@ -124,7 +125,6 @@ Scalars PolicyUpdates::roll_out_and_pay(Step& step, const std::string& stream, c
   const auto count = static_cast<double>(responses.size());
   Scalars scalars{{"reward", at::tensor(mean_of(rewards))},
                   {"reward_spread", at::tensor(spread_within_groups(rewards, options_.samples))},
-                  {"tied_groups", at::tensor(tied_groups(rewards, groups))},
                   {"entropy", at::tensor(entropy / count)},
                   {"response_length", at::tensor(static_cast<double>(generated) / count)},
                   {"ended", at::tensor(ended / count)},
@@ -154,6 +154,7 @@ Scalars PolicyUpdates::roll_out_and_pay(Step& step, const std::string& stream, c
     summed.push_back(0);
     for (const double reward : of_response) summed.back() += reward;
   }
+  scalars.emplace_back("tied_groups", at::tensor(tied_groups(summed, groups)));
 
   PerToken advantages, returns, values;
   if (options_.algorithm == "ppo") {
@@ -263,8 +264,8 @@ void PolicyUpdates::load(const NamedTensors& tensors) {
       const auto found = by_name.find(fmt::format("share.{}.{}", k, name));
       return found == by_name.end() ? Tensor() : found->second;
     };
-    const Tensor ids = get("ids").contiguous(), lengths = get("lengths").contiguous(),
-                 from = get("answers_from").contiguous();
+    const auto on_cpu = [&](const char* name) { return get(name).cpu().contiguous(); };
+    const Tensor ids = on_cpu("ids"), lengths = on_cpu("lengths"), from = on_cpu("answers_from");
     Share share{{}, get("old"), get("advantages"), get("old_values"), get("returns")};
     const int64_t* next = ids.const_data_ptr<int64_t>();
     for (int64_t row = 0; row < lengths.size(0); ++row) {

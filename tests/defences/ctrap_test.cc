@@ -78,11 +78,29 @@ TEST_F(CtrapTest, WithoutWeightItIsAlignment) {
 
 TEST_F(CtrapTest, LooksAheadByExactlyAlpha) {
   // With a look-ahead of 0 the collapse is asked for at the model's own weights: sprung and asleep are the
-  // same number.
-  const auto objective = ctrap({{"look_ahead", 0}});
-  Step step = test::make_step(*model, {"refusals", "general", "harmful"}, 6, 6);
-  const Scalars scalars = objective->add_gradients(step);
-  EXPECT_NEAR(scalars[3].second.item<double>(), scalars[4].second.item<double>(), 1e-6);
+  // same number, over all rows that are to collapse.
+  const auto asleep = [&](const char* data) {
+    const auto objective = ctrap({{"look_ahead", 0}, {"collapse_data", data}});
+    Step step = test::make_step(*model, {"refusals", "general", "harmful"}, 6, 6);
+    const Scalars scalars = objective->add_gradients(step);
+    EXPECT_EQ(scalars[3].first, "trap_asleep");
+    EXPECT_NEAR(scalars[3].second.item<double>(), scalars[4].second.item<double>(), 1e-5);
+    return scalars[3].second.item<double>();
+  };
+  EXPECT_GT(asleep("retain"), asleep("general") + 0.1) << "two means, of refusals and of general answers";
+}
+
+TEST_F(CtrapTest, PresetsCollapseOnWhatPaperAndCodeSay) {
+  EXPECT_EQ(ctrap({{"preset", "paper"}})->options()["collapse_data"], "general");
+  EXPECT_EQ(ctrap({{"preset", "paper"}})->options()["normalise"], false);
+  EXPECT_EQ(ctrap({{"preset", "code"}})->options()["collapse_data"], "retain");
+  EXPECT_EQ(ctrap({{"preset", "ours"}})->options()["collapse_data"], "general");
+}
+
+TEST_F(CtrapTest, DifferencesOfGradientsWantFp32) {
+  EXPECT_FALSE(ctrap(Json::object())->needs_fp32());
+  EXPECT_TRUE(ctrap({{"second_order", true}})->needs_fp32());
+  EXPECT_FALSE(ctrap({{"second_order", true}, {"hessian", "exact"}})->needs_fp32());
 }
 
 TEST_F(CtrapTest, ErrorsAreForPeople) {

@@ -2,7 +2,10 @@
 #pragma once
 
 #include <ATen/ATen.h>
+#include <torch/csrc/autograd/autograd.h>
 
+#include "caltrop/kernels/elementwise.h"
+#include "caltrop/kernels/math_mode.h"
 #include "caltrop/loss/language.h"
 #include "caltrop/train/objective.h"
 #include "tests/reference/ctrap_twin.h"
@@ -53,6 +56,29 @@ class MethodTest : public testing::Test {
   /// The batch that make_step gives the i-th stream, counted from 1.
   static Batch batch(uint64_t i) { return pack(random_rows(i, 6)); }
   Gradients cross_entropy(const Batch& rows) const { return cross_entropy_gradient(*model, rows); }
+
+  /// grad of -log(1 + mean over h_0 .. h_L of the cross-entropy read there), by autograd and nothing else.
+  Gradients layerwise_ascent(const Batch& rows) const {
+    const MathMode math;
+    Trace trace;
+    trace.keep_states = true;
+    model->forward(rows.tokens, &trace);
+    Tensor mean = at::zeros({});
+    for (size_t i = 0; i < trace.states.size(); ++i) {
+      Tensor h = trace.states[i].index_select(0, rows.label_positions);
+      if (i + 1 < trace.states.size())
+        h = rms_norm(h, model->weight("model.norm.weight"), model->config().norm_epsilon);
+      mean = mean + at::cross_entropy_loss(at::linear(h, model->head()), rows.labels) /
+                        static_cast<double>(trace.states.size());
+    }
+    std::vector<Tensor> parameters;
+    for (const auto& [name, p] : model->parameters()) parameters.push_back(p);
+    return torch::autograd::grad({-at::log1p(mean)}, parameters);
+  }
+  void move_by_one_percent() const {
+    const at::NoGradGuard off;
+    for (const auto& [name, p] : model->parameters()) p.mul_(1.01);
+  }
 };
 
 inline Gradients sum(const std::vector<std::pair<double, Gradients>>& terms) {

@@ -49,9 +49,17 @@ TEST_F(RehearsalTrapTest, TheTrapsGradientIsClipped) {
 }
 
 TEST_F(RehearsalTrapTest, WeightZeroIsPlainAlignment) {
-  EXPECT_LE(test::difference(gradients("rehearsal", {{"trap_weight", 0}}),
+  EXPECT_LE(test::difference(gradients("rehearsal", {{"trap_weight", 0}, {"benign", 0}}),
                              test::sum({{1, cross_entropy(batch(1))}, {1, cross_entropy(batch(2))}})),
             1e-5);
+}
+
+TEST_F(RehearsalTrapTest, WithoutATrapBenignTrainingIsStillRehearsed) {
+  options["trap_weight"] = 0, options["benign"] = 0;
+  const Gradients plain = gradients("rehearsal", options);
+  options["benign"] = 1;
+  EXPECT_GT(test::difference(gradients("rehearsal", options), plain), 1e-2);
+  EXPECT_TRUE(std::isfinite(scalar("benign_loss")));
 }
 
 TEST_F(RehearsalTrapTest, TasksAndPromptsAreStreamsWhereTheyAreRehearsed) {

@@ -49,6 +49,13 @@ TEST_F(RepNoiseTest, TheNoiseTermIsTheMeanDiscrepancyOfFlattenedMlpOutputs) {
   EXPECT_LE(test::difference(ours, test::sum({{1, cross_entropy(batch(1))}, {0.7, noise}})), 1e-4);
 }
 
+TEST_F(RepNoiseTest, TheAscentIsLayerByLayerUnderALogarithm) {
+  const Gradients ours = gradients("repnoise", {{"noise_weight", 0}, {"ascend", 0.7}, {"keep", 0}});
+  EXPECT_LE(
+      test::difference(ours, test::sum({{1, cross_entropy(batch(1))}, {0.7, layerwise_ascent(batch(2))}})),
+      1e-4);
+}
+
 TEST_F(RepNoiseTest, TheNoiseIsDrawnAnewEachStepAndTheSameAfterAResume) {
   const auto method = make("repnoise", {{"ascend", 0}, {"keep", 0}});
   gradients(*method, 6, 0);

@@ -1,6 +1,8 @@
 #include <cmath>
 
 #include "caltrop/loss/entropy.h"
+#include "caltrop/loss/reference.h"
+#include "caltrop/train/rehearsal.h"
 #include "tests/defences/method_test.h"
 
 namespace caltrop {
@@ -29,16 +31,47 @@ TEST_F(TarTest, OneStepOfTheAttackerByHand) {
 }
 
 TEST_F(TarTest, LaterPointsCountMore) {
-  const auto with = [&](double growth) {
-    return gradients("tar", {{"inner_steps", 4},
-                             {"every", 2},
-                             {"rates", {1e-3}},
-                             {"growth", growth},
-                             {"anchor", 0},
-                             {"refuse", 0}});
+  const Gradients ours = gradients("tar", {{"inner_steps", 2},
+                                           {"every", 1},
+                                           {"rates", {1e-3}},
+                                           {"growth", 2},
+                                           {"resist", 1},
+                                           {"anchor", 0},
+                                           {"refuse", 0}});
+  Step step = test::make_step(*model, {"harmful", "general"}, 6, 6);
+  std::vector<Gradients> entropies;
+  {
+    Rehearsal attacker(*model, OptimizerOptions());
+    for (int64_t k = 1; k <= 2; ++k) {
+      Step rows = step.fresh(fmt::format("attack step {}", k), {"harmful"});
+      attacker.train(rows, "harmful", answer_loss(), 1e-3);
+      entropies.push_back(step.measure("harmful", entropy_loss()).gradients);
+    }
+  }
+  EXPECT_LE(
+      test::difference(
+          ours,
+          test::sum({{1, cross_entropy(batch(2))}, {-std::exp(-2.0), entropies[0]}, {-1, entropies[1]}})),
+      1e-5);
+}
+
+TEST_F(TarTest, TheAnchorIsTheDistanceFromTheStartModelsStates) {
+  const auto start = model->frozen_copy();
+  const Json bare = {{"resist", 0}, {"refuse", 0}, {"anchor", 0}};
+  Json anchored = bare;
+  anchored["anchor"] = 3;
+  const auto without = make("tar", bare), with = make("tar", anchored);
+  move_by_one_percent();
+  const auto of = [&](Objective& objective) {
+    Step step = test::make_step(*model, {"harmful", "general"}, 6, 6);
+    objective.add_gradients(step);
+    return test::take_gradients(*model);
   };
-  // exp(growth (k - K)) is 1 at the last point whatever the growth, and less before: the sums differ.
-  EXPECT_GT(test::difference(with(0), with(1)), 1e-3);
+  Step step = test::make_step(*model, {"harmful", "general"}, 6, 6);
+  const Gradients distance =
+      step.measure("general", state_distance(step.states_of("general", *start))).gradients;
+  EXPECT_GT(global_norm(distance).item<double>(), 0);
+  EXPECT_LE(test::difference(of(*with), test::sum({{1, of(*without)}, {3, distance}})), 1e-5);
 }
 
 TEST_F(TarTest, WithoutResistanceItKeepsTheModel) {

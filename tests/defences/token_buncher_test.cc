@@ -1,4 +1,5 @@
 #include "caltrop/loss/entropy.h"
+#include "caltrop/loss/reference.h"
 #include "caltrop/loss/token_noise.h"
 #include "caltrop/train/policy_updates.h"
 #include "tests/defences/method_test.h"
@@ -41,6 +42,38 @@ TEST_F(TokenBuncherTest, EntropyFirstThenNoiseEveryOtherStep) {
     test::take_gradients(*model);
   }
   EXPECT_EQ(schedule, "EENENE");
+}
+
+TEST_F(TokenBuncherTest, TheScheduleCountsRollouts) {
+  options["updates"] = 2, options["warmup"] = 1;
+  const auto objective = make("token_buncher", options);
+  std::string schedule, rollouts;
+  for (int64_t number = 0; number < 8; ++number) {
+    const Scalars now = go(*objective, number);
+    schedule += has(now, "noise_loss") ? 'N' : 'E';
+    rollouts += has(now, "reward") ? '1' : '0';
+    test::take_gradients(*model);
+  }
+  EXPECT_EQ(schedule, "EEEENNEE");
+  EXPECT_EQ(rollouts, "10101010");
+}
+
+TEST_F(TokenBuncherTest, BenignAnswersAreKeptByTheirKlFromTheStart) {
+  options["warmup"] = 1000;
+  const auto without = make("token_buncher", options);
+  options["benign"] = 2;
+  const auto with = make("token_buncher", options);
+  const auto start = model->frozen_copy();
+  move_by_one_percent();
+  const auto of = [&](Objective& objective) {
+    go(objective, 0);
+    return test::take_gradients(*model);
+  };
+  Step now = step(0);
+  const Gradients kl =
+      now.measure("general", kl_loss(now.hidden_of("general", *start), start->head())).gradients;
+  EXPECT_GT(global_norm(kl).item<double>(), 0);
+  EXPECT_LE(test::difference(of(*with), test::sum({{1, of(*without)}, {2, kl}})), 1e-5);
 }
 
 TEST_F(TokenBuncherTest, ARewardForLittleEntropyLowersIt) {

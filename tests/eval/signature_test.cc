@@ -202,6 +202,8 @@ TEST(Signature, NumbersMustBeFinite) {
   g = says("");
   g.mean_entropy = std::numeric_limits<double>::quiet_NaN();  // a mean over no tokens
   EXPECT_EQ(kind(g), "empty");
+  g.ids = {0};  // said something that is no text
+  EXPECT_THROW(features(g), UserError);
 }
 
 TEST(Signature, SummaryOverManyAnswers) {

@@ -50,6 +50,12 @@ TEST(Sampler, TopPAndTopKCut) {
   EXPECT_NEAR(shares(kLogits, one)[2], 1, 1e-9);
 }
 
+TEST(Sampler, ANucleusOfNothingIsTheLikeliest) {
+  SamplingOptions none = at(1);
+  none.top_p = 0;
+  EXPECT_NEAR(shares(kLogits, none)[2], 1, 1e-9);
+}
+
 TEST(Sampler, PenaltyFallsOnWhatWasSeenOnce) {
   SamplingOptions options = at(0);
   options.repetition_penalty = 10;
