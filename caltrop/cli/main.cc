@@ -43,7 +43,10 @@ int main(int argc, char** argv) {
     return 2;
   } catch (const c10::OutOfMemoryError& error) {
     clear_progress();
-    std::fprintf(stderr, "caltrop: %s\nA smaller train.micro_batch needs less and computes the same.\n",
+    std::fprintf(stderr,
+                 "caltrop: %s\nA smaller train.micro_batch needs less and computes the same; for rl and "
+                 "token_buncher, "
+                 "train.batch or options.samples.\n",
                  error.what_without_backtrace());
     return 2;
   }

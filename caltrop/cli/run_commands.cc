@@ -5,6 +5,7 @@
 #include "caltrop/base/yaml.h"
 #include "caltrop/cli/commands.h"
 #include "caltrop/run/evaluate.h"
+#include "caltrop/run/proof_spec.h"
 #include "caltrop/run/prove.h"
 #include "caltrop/run/sense.h"
 #include "caltrop/run/stage.h"
@@ -31,7 +32,8 @@ struct SpecArguments {
     for (const std::string& set : sets) {
       const size_t equals = set.find('=');
       if (equals == std::string::npos)
-        throw UserError("--set: got '{}', want key=value, like train.steps=20", set);
+        throw UserError("--set: got '{}', want key=value, like train.steps=20{}", set,
+                        fs::exists(set) ? "; a spec stands before --set" : "");
       set_path(json, set.substr(0, equals), parse_yaml_value(set.substr(equals + 1), "--set " + set),
                "--set");
     }
@@ -147,6 +149,7 @@ void add_run_commands(Commands& commands) {
     CLI::App* command =
         commands.app.add_subcommand("prove", "run the grid of defences, attacks and seeds, and judge it");
     const auto arguments = add_spec(*command, false);
+    command->footer([] { return proof_help(); });
     const auto collect = std::make_shared<bool>(false);
     command->add_flag("--collect", *collect, "judge the runs that are finished and run nothing");
     command->callback([=, &commands] {

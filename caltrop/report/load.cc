@@ -188,6 +188,7 @@ Proof load_proof(const fs::path& root) {
   proof.dirty = optional<bool>(program, "dirty", file + ": program", false);
   proof.thresholds = numbers(json, "thresholds", file);
   proof.chance = maybe<double>(json, "chance", file);
+  proof.ability_tells = optional<bool>(json, "ability_tells", file, true);
   read_list(json, "metrics", file, proof.metrics, metric);
   read_list(json, "models", file, proof.models, model);
   read_list(json, "cells", file, proof.cells, cell);

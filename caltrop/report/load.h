@@ -87,6 +87,7 @@ struct Proof {
   std::vector<Row> rows;
   std::vector<Pair> pairs;
   std::optional<double> chance;  // ability of a model that knows nothing
+  bool ability_tells = true;     // whether the undefended model's ability stands out from that
 
   const ProofModel* find_model(const std::string& name) const;
 };

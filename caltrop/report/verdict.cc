@@ -293,6 +293,12 @@ std::vector<ModelVerdict> judge_models(const Proof& proof) {
 
 std::vector<std::string> caveats(const Proof& proof) {
   std::vector<std::string> found;
+  if (!proof.ability_tells) {
+    found.push_back(
+        "The undefended model answers the questions no better than by guessing, so nothing can be said about "
+        "ability: every "
+        "'collapsed' and 'narrow harm' here is empty.");
+  }
   const auto failed = std::count_if(proof.cells.begin(), proof.cells.end(),
                                     [](const Cell& cell) { return cell.status == "failed"; });
   if (failed > 0) {

@@ -16,6 +16,9 @@ const std::vector<std::string> kKeys = {"title",   "model",    "domain", "seeds"
 StageSpec stage_of(StageKind kind, const Json& proof, Json stage, const std::string& who) {
   if (!stage.is_object())
     throw UserError("{}: got {}, want a stage like {{method: …, train: {{…}}}}", who, to_line(stage));
+  if (stage.contains("model"))
+    throw UserError(
+        "{}: 'model' is the proof's to say; a model hardened elsewhere is a defence with 'folder'", who);
   for (const char* key : {"model", "domain", "device", "dtype"}) {
     if (proof.contains(key) && !stage.contains(key)) stage[key] = proof[key];
   }
@@ -30,8 +33,19 @@ StageSpec stage_of(StageKind kind, const Json& proof, Json stage, const std::str
       stage["evaluate"] = proof["evaluate"];  // no object: reading it says so
     }
   }
+  for (const char* key : {"seed", "clean_model"}) {
+    if (stage.contains(key))
+      throw UserError("{}: '{}' is the proof's to say: its 'seeds', and its 'model', which is the clean one",
+                      who, key);
+  }
   stage["clean_model"] = proof["model"];
-  return read_stage_spec(kind, stage, who);
+  try {
+    return read_stage_spec(kind, stage, who);
+  } catch (const UserError& error) {
+    const std::string what = error.what();
+    if (what.starts_with(who)) throw;
+    throw UserError("{}: {}", who, what);  // a method knows its own name only
+  }
 }
 
 /// Names become folders, so they are plain words; a sweep's hold numbers too.
@@ -88,7 +102,7 @@ std::string arm_of(const StageSpec& spec) {
 void check_twin(const AttackSpec& attack, const std::vector<AttackSpec>& attacks, const std::string& who) {
   std::vector<std::string> names;
   for (const AttackSpec& other : attacks) {
-    names.push_back(other.name);
+    if (other.name != attack.name) names.push_back(other.name);
     if (other.name != attack.twin) continue;
     const TrainOptions &a = attack.spec.train, &b = other.spec.train;
     if (a.steps != b.steps || a.batch != b.batch || a.learning_rate != b.learning_rate) {
@@ -97,12 +111,41 @@ void check_twin(const AttackSpec& attack, const std::vector<AttackSpec>& attacks
           "{} and {}, {}, {}",
           who, attack.name, other.name, a.steps, a.batch, a.learning_rate, b.steps, b.batch, b.learning_rate);
     }
+    const Json of_attack = write_options(a), of_twin = write_options(b);
+    for (const auto& [key, value] : of_attack.items()) {
+      if (value != of_twin[key])
+        throw UserError("{}: '{}' and its twin '{}' must be trained alike, but train.{} is {} and {}", who,
+                        attack.name, other.name, key, to_line(value), to_line(of_twin[key]));
+    }
+    if (other.arm != "benign")
+      throw UserError("{}: the twin of '{}', '{}', trains on harmful rows; want a benign one", who,
+                      attack.name, other.name);
     return;
   }
-  throw unknown_name(who + ": " + attack.name, "attack", attack.twin, names);
+  throw UserError("{}: attacks: {}: 'twin' is '{}', want {}", who, attack.name, attack.twin,
+                  names.empty() ? "another attack, and there is none" : "one of: " + join(names));
 }
 
 }  // namespace
+
+std::string proof_help() {
+  return fmt::format(
+      "The proof's keys: {}.\n\n"
+      "  model, domain   the clean model and the restricted domain of every stage\n"
+      "  seeds           of the attacks; defences have the first; default [0]\n"
+      "  align           a stage that aligns the model first: what it makes is the undefended one\n"
+      "  defences        name -> a stage of `defend`; `after: NAME` begins with the model of a defence above "
+      "it;\n"
+      "                  nothing but `folder: PATH` is a model hardened elsewhere\n"
+      "  attacks         name -> a stage of `attack`; `twin: NAME` is the benign attack trained alike;\n"
+      "                  `after: NAME` goes on with the model that an attack above it left\n"
+      "  evaluate        for every stage, which may set some of its keys otherwise\n"
+      "  device, dtype   of every stage\n\n"
+      "A stage may have a `sweep`, {{path: [values]}}, and becomes one stage for every combination. Its "
+      "other keys: `defend "
+      "--help`, `attack --help`.\n\nthresholds:\n{}",
+      join(kKeys), options_help(describe_options<OutcomeThresholds>()));
+}
 
 ProofSpec read_proof_spec(const Json& json, const std::string& who) {
   if (!json.is_object()) throw UserError("{}: a proof is an object with the keys {}", who, join(kKeys));

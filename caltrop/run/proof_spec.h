@@ -37,7 +37,10 @@ struct ProofSpec {
   OutcomeThresholds thresholds;
 };
 
-/// Throws UserError: unknown keys and names, a twin that does not exist or runs at other steps, batch or learning rate.
+/// The keys of a proof, and what stands under them, for --help.
+std::string proof_help();
+
+/// Throws UserError: unknown keys and names, a twin that does not exist, is trained otherwise or on harmful rows.
 ProofSpec read_proof_spec(const Json& json, const std::string& who);
 
 }  // namespace caltrop

@@ -36,6 +36,30 @@ void in_turns(size_t count, const std::function<bool(size_t)>& attempt) {
   }
 }
 
+/// The first key, as a path, at which a run's own spec says something else than `now`; "" where they agree. Options that the
+/// program has learnt since then are no difference.
+std::string difference(const Json& recorded, const Json& now, const std::string& path = "") {
+  for (const auto& [key, value] : recorded.items()) {
+    const std::string here = path.empty() ? key : path + "." + key;
+    if (!now.contains(key)) return here;
+    const std::string below = value.is_object() && now[key].is_object() ? difference(value, now[key], here)
+                              : value != now[key]                       ? here
+                                                                        : "";
+    if (!below.empty()) return below;
+  }
+  return "";
+}
+
+/// Whether a finished run may stand for `stage`, which is to be judged; says why not. Where its model lies may have changed.
+bool stands_for(const fs::path& run, const StageSpec& stage) {
+  Json recorded = required<Json>(read_manifest(run), "spec", run.string());
+  recorded.erase("model");
+  const std::string path = difference(recorded, write_stage_spec(stage));
+  if (!path.empty())
+    warn("{}: left out: it was made with another '{}' than the proof asks for now", run.string(), path);
+  return path.empty();
+}
+
 /// The models of the grid: the undefended one, then each defended one; each in models/<name>.
 class Models {
  public:
@@ -62,6 +86,11 @@ class Models {
                                 : spec_.align.empty() ? nullptr
                                                       : &spec_.align.front();
       const bool was_given = stage == nullptr || !stage->folder.empty();
+      if (!was_given) {
+        StageSpec made = stage->spec;
+        made.seed = spec_.seeds.front();
+        if (!stands_for(out_ / "models" / name, made)) continue;
+      }
       made_[i] = {name, "models/" + name, was_given ? nullptr : &stage->spec, was_given ? "" : stage->after};
     }
     if (!made_.front())
@@ -150,10 +179,35 @@ StageSpec cell_spec(const AttackSpec& attack, const fs::path& model, int64_t see
   return spec;
 }
 
-/// Whether two evaluations of one model find the same numbers: their options agree but for the steps.
-bool same_measurement(const EvaluateOptions& a, EvaluateOptions b) {
-  b.at = a.at;
-  return write_options(a) == write_options(b);
+/// What an evaluation's numbers depend on beside the model.
+Json measurement(EvaluateOptions options, const fs::path& domain, const ModelOptions& compute) {
+  options.at.clear();  // when it is made is no part of it
+  return {write_options(options), domain.string(), compute.device, compute.dtype};
+}
+
+/// What can be known to be wrong with names and folders before the first model is made.
+void check_inputs(const ProofSpec& spec, const std::string& source) {
+  std::map<fs::path, Domain> domains;
+  const auto check = [&](const StageSpec& stage, const std::string& where) {
+    auto found = domains.find(stage.domain);
+    if (found == domains.end()) found = domains.emplace(stage.domain, load_domain(stage.domain)).first;
+    try {
+      check_names(stage, found->second);
+    } catch (const UserError& error) {
+      throw UserError("{}: {}: {}", source, where, error.what());
+    }
+  };
+  for (const NamedStage& stage : spec.align) check(stage.spec, "align");
+  for (const NamedStage& defence : spec.defences) {
+    if (defence.folder.empty()) {
+      check(defence.spec, "defences: " + defence.name);
+    } else if (!fs::is_directory(defence.folder)) {
+      throw UserError(
+          "{}: defences: {}: there is no model folder {}; another recipe may have to be run first", source,
+          defence.name, defence.folder.string());
+    }
+  }
+  for (const AttackSpec& attack : spec.attacks) check(attack.spec, "attacks: " + attack.name);
 }
 
 }  // namespace
@@ -165,6 +219,7 @@ ProofResult prove(const Json& json, const std::string& source, const fs::path& o
   if (run == Prove::kNothing) {
     models.find();
   } else {
+    check_inputs(spec, source);
     fs::create_directories(out);
     models.make();
   }
@@ -211,7 +266,8 @@ ProofResult prove(const Json& json, const std::string& source, const fs::path& o
     const auto& [attack, model, seed, id] = grid[i];
     ProofCell cell{id, model.name, "cells/" + id, &attack, seed, ""};
     if (run == Prove::kNothing) {
-      if (is_finished_run(out / cell.run)) cells[i] = std::move(cell);
+      const auto stage = cell_spec(attack, {}, seed);
+      if (is_finished_run(out / cell.run) && stands_for(out / cell.run, stage)) cells[i] = std::move(cell);
       return true;
     }
     const bool goes_on = !attack.after.empty();
@@ -220,8 +276,11 @@ ProofResult prove(const Json& json, const std::string& source, const fs::path& o
     say("prove: cell {} of {}: {}", i + 1, grid.size(), id);
     try {
       const StageSpec stage = cell_spec(attack, goes_on ? before / "model" : models.folder(model.name), seed);
-      const EvaluateOptions& of_model = model.spec != nullptr ? model.spec->evaluate : spec.evaluate;
-      const bool is_measured = !goes_on && same_measurement(of_model, stage.evaluate);
+      const Json of_model = model.spec != nullptr
+                                ? measurement(model.spec->evaluate, model.spec->domain, model.spec->compute)
+                                : measurement(spec.evaluate, spec.domain, spec.compute);
+      const bool is_measured =
+          !goes_on && of_model == measurement(stage.evaluate, stage.domain, stage.compute);
       fs::create_directories(out / cell.run);
       run_stage(stage, out / cell.run, is_measured ? &at_rest.at(model.name) : nullptr);
     } catch (const BusyRunDir&) {

@@ -23,7 +23,11 @@ std::vector<double> numbers(const Json& readings, const char* key, const std::st
     values.push_back(value.get<double>());
   }
   if (values.empty())
-    throw UserError("{}: its sensor was never proved ('{}' is empty), so its errors are unknown", who, key);
+    throw UserError(
+        "{}: its sensor was never proved ('{}' is empty), so its errors are unknown; it was made with "
+        "options.proofs 0: give "
+        "the sensor.json of the run that trained the sensor",
+        who, key);
   return values;
 }
 
@@ -55,6 +59,9 @@ Sensed sense(const std::filesystem::path& folder, const std::filesystem::path& s
 
   Sensed sensed;
   sensed.reading = x.to(at::kCPU, at::kFloat).matmul(sensor.direction).mean().item<double>();
+  if (!std::isfinite(sensed.reading))
+    throw UserError("{}: the reading of {} is not finite, so it says nothing; has its training diverged?",
+                    who, folder.string());
   sensed.rest = required<double>(readings, "rest", who);
   const double highest = std::max(sensed.rest, *std::max_element(benign.begin(), benign.end()));
   sensed.threshold = (highest + *std::min_element(harmful.begin(), harmful.end())) / 2;

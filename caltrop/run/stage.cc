@@ -23,11 +23,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// Whose rows a stage trains on.
+std::string split_of(StageKind kind) { return kind == StageKind::kDefend ? "defence" : "attack"; }
+
 const char* kind_name(StageKind kind) { return kind == StageKind::kDefend ? "defend" : "attack"; }
 
-std::unique_ptr<Objective> make_objective(const StageSpec& spec) {
+std::unique_ptr<Objective> make_objective(const StageSpec& spec, const std::string& who = "spec") {
   const char* what = spec.kind == StageKind::kDefend ? "defence" : "attack";
-  return find_entry(entries_of(spec.kind), what, spec.method).make(spec.options);
+  return find_entry(entries_of(spec.kind), what, spec.method, who).make(spec.options);
 }
 
 /// What stands in the spec and the bytes that it names: the identity of a run.
@@ -102,8 +105,37 @@ StageSpec read_stage_spec(StageKind kind, const Json& json, const std::string& w
   } else if (json.contains("stop_at_useful_rate")) {
     throw UserError("{}: 'stop_at_useful_rate' is for attacks; a defence runs to its end", who);
   }
-  make_objective(spec);
+  const auto objective = make_objective(spec, who);
+  const Json options = objective->options();
+  if (options.contains("updates")) {  // it learns from responses of its own
+    if (options["updates"].get<int64_t>() > spec.train.batch)
+      throw UserError(
+          "{}: {}: option 'updates' is {}, and a rollout of train.batch {} prompts cannot be cut into more "
+          "parts than that",
+          who, spec.method, options["updates"].get<int64_t>(), spec.train.batch);
+    if (spec.train.micro_batch > 0)
+      throw UserError(
+          "{}: 'train.micro_batch' does not cut the responses of {}; a smaller train.batch, or "
+          "options.samples, needs less",
+          who, spec.method);
+  }
+  if (objective->needs_fp32()) {
+    if (spec.compute.dtype == "bf16")
+      throw UserError(
+          "{}: dtype is bf16, and {} takes differences of gradients, which drown in its rounding; want auto "
+          "or fp32, or "
+          "options.hessian: exact",
+          who, spec.method);
+    if (spec.compute.dtype == "auto") spec.compute.dtype = "fp32";
+  }
   return spec;
+}
+
+void check_names(const StageSpec& spec, const Domain& domain) {
+  const auto objective = make_objective(spec);
+  check_tasks(objective->streams(), domain, spec.data, objective->options());
+  of_categories(of_split(domain.restricted, split_of(spec.kind)), spec.data.categories, "data");
+  evaluation_data(domain, spec.evaluate);
 }
 
 Json write_stage_spec(const StageSpec& spec) {
@@ -150,7 +182,7 @@ Json run_stage(const StageSpec& spec, const fs::path& out, const Evaluated* at_r
     // All that can be wrong with the input is found before a new directory is made.
     const auto seed = static_cast<uint64_t>(spec.seed);
     const std::unique_ptr<Objective> objective = make_objective(spec);
-    const std::string split = spec.kind == StageKind::kDefend ? "defence" : "attack";
+    const std::string split = split_of(spec.kind);
     const StreamExamples examples =
         stream_examples(objective->streams(), domain, split, spec.data, spec.irrelevant, objective->options(),
                         seed, spec.compute);

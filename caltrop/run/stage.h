@@ -13,7 +13,7 @@
 //   irrelevant: {threshold: 0.25}    # SDD's pairing
 //   seed: 0
 //   device: auto
-//   dtype: auto
+//   dtype: auto                      # bf16 where the machine is fast at it, fp32 else and where the method needs it
 //   keep_model: true
 //   stop_at_useful_rate: 0.1         # attacks: end once more than this share of restricted answers is useful
 //
@@ -56,6 +56,9 @@ const std::vector<std::string>& stage_keys();
 /// otherwise. Throws UserError for unknown keys, listing the known ones, and for everything
 /// that can be known to be wrong before work starts: methods, options, missing folders.
 StageSpec read_stage_spec(StageKind kind, const Json& json, const std::string& who);
+
+/// What only the domain can tell: categories and tasks that the spec names. Throws UserError for one that is not there.
+void check_names(const StageSpec& spec, const Domain& domain);
 
 /// The spec with every default written out.
 Json write_stage_spec(const StageSpec& spec);

@@ -13,16 +13,31 @@ namespace {
 const std::string kTask = "task:";  // before the name of one of the domain's tasks
 const std::vector<std::string> kDomainData = {"harmful", "benign", "mixed"};
 
-/// Harmful and benign rows so that `poison` of all are harmful; the larger side is cut, by the seed.
+std::vector<Example> rehearsed_task(const Domain& domain, const std::string& task) {
+  return of_task(domain, task, "train", "data", "task");
+}
+std::vector<Example> task_of_stream(const Domain& domain, const std::string& stream) {
+  return of_task(domain, stream.substr(kTask.size()), "train", "options", "task");
+}
+std::vector<Example> attackers_task(const Domain& domain, const std::string& data) {
+  return of_task(domain, data, "train", "sft", "data", kDomainData);
+}
+
+/// Harmful and benign rows so that `poison` of all are harmful, `limit` at most (0: no limit); which ones, the seed says.
 std::vector<Example> mixed(std::vector<Example> harmful, std::vector<Example> benign, double poison,
-                           uint64_t seed) {
+                           int64_t limit, uint64_t seed) {
   RandomStream random(seed, "poisoned mixture");
   random.shuffle(harmful);
   random.shuffle(benign);
   const auto h = static_cast<double>(harmful.size()), b = static_cast<double>(benign.size());
-  const double total = std::min(poison > 0 ? h / poison : b, poison < 1 ? b / (1 - poison) : h);
+  double total = std::min(poison > 0 ? h / poison : b, poison < 1 ? b / (1 - poison) : h);
+  if (limit > 0) total = std::min(total, static_cast<double>(limit));
   harmful.resize(static_cast<size_t>(poison * total + 0.5));
   benign.resize(static_cast<size_t>((1 - poison) * total + 0.5));
+  if (harmful.empty() && poison > 0)
+    throw UserError(
+        "sft: option 'poison' is {}, and of {} rows that is none; want a larger share, or more rows", poison,
+        benign.size());
   harmful.insert(harmful.end(), benign.begin(), benign.end());
   return harmful;
 }
@@ -43,12 +58,11 @@ StreamExamples stream_examples(const std::vector<std::string>& names, const Doma
     if (name == "tasks") {
       std::vector<Example> rows;
       for (const std::string& task : stream_options.tasks) {
-        for (Example& row : of_task(domain, task, "train", "data", "task")) rows.push_back(std::move(row));
+        for (Example& row : rehearsed_task(domain, task)) rows.push_back(std::move(row));
       }
       return rows.empty() ? benign : rows;
     }
-    if (name.starts_with(kTask))
-      return of_task(domain, name.substr(kTask.size()), "train", "options", "task");
+    if (name.starts_with(kTask)) return task_of_stream(domain, name);
     if (name == "refusals") return pair_with_refusals(harmful, domain.refusals, seed);
     if (name == "irrelevant") {
       std::vector<std::string> answers;
@@ -67,8 +81,9 @@ StreamExamples stream_examples(const std::vector<std::string>& names, const Doma
     if (data == "harmful") return harmful;
     if (data == "benign") return benign;
     if (data == "mixed")
-      return mixed(harmful, benign, required<double>(method_options, "poison", "attack options"), seed);
-    return of_task(domain, data, "train", "sft", "data", kDomainData);
+      return mixed(harmful, benign, required<double>(method_options, "poison", "attack options"),
+                   stream_options.limit, seed);
+    return attackers_task(domain, data);
   };
   for (const std::string& name : names) {
     std::vector<Example> rows = examples(name);
@@ -77,6 +92,17 @@ StreamExamples stream_examples(const std::vector<std::string>& names, const Doma
     result.rows[name] = std::move(rows);
   }
   return result;
+}
+
+void check_tasks(const std::vector<std::string>& names, const Domain& domain,
+                 const StreamOptions& stream_options, const Json& method_options) {
+  for (const std::string& task : stream_options.tasks) rehearsed_task(domain, task);
+  for (const std::string& name : names) {
+    if (name.starts_with(kTask)) task_of_stream(domain, name);
+    if (name != "attack") continue;
+    const auto data = required<std::string>(method_options, "data", "attack options");
+    if (names_a_task(data)) attackers_task(domain, data);
+  }
 }
 
 std::map<std::string, Stream> make_streams(const StreamExamples& examples, const ChatEncoder& encoder,

@@ -9,7 +9,7 @@
 //   prompts     restricted requests alone, for those who answer them themselves
 //   attack      what an attack trains on, as its options `data` and `poison` say
 //
-// Defences draw from the split "defence", attacks from "attack". Tested by tests/run/streams_test.cc.
+// Defences draw from the split "defence", attacks from "attack"; of tasks both have "train". Tested by tests/run/streams_test.cc.
 #pragma once
 
 #include <map>
@@ -45,6 +45,10 @@ StreamExamples stream_examples(const std::vector<std::string>& names, const Doma
                                const std::string& split, const StreamOptions& stream_options,
                                const IrrelevantOptions& irrelevant, const Json& method_options, uint64_t seed,
                                const ModelOptions& compute = {});
+
+/// Whether the domain has the tasks that those streams are made of: throws what stream_examples would, without making any.
+void check_tasks(const std::vector<std::string>& names, const Domain& domain,
+                 const StreamOptions& stream_options, const Json& method_options);
 
 /// Throws UserError for a prompt that leaves no room for an answer.
 std::map<std::string, Stream> make_streams(const StreamExamples& examples, const ChatEncoder& encoder,

@@ -60,6 +60,11 @@ cmp <(outcomes whole) <(outcomes shared) || fail "the verdict of three processes
 rm shared/verdict.json
 "$caltrop" -q prove proof.yaml --out shared --collect
 cmp <(outcomes whole) <(outcomes shared) || fail "the collected verdict differs"
+# Runs of another recipe than the one that is judged are left out, and named.
+"$caltrop" prove proof.yaml --out shared --collect --set attacks.further.train.learning_rate=1e-3 2>err
+grep -q "shared/cells/ctrap/further/seed-1: left out: it was made with another 'train.learning_rate' than the proof asks for now" err ||
+  fail "an edited recipe was collected: $(cat err)"
+[ "$(outcomes shared | grep -c further)" -eq 0 ] || fail "cells of another recipe are in the verdict"
 expect_error "nowhere: there is no finished run models/undefended, without which nothing can be judged" \
   "$caltrop" prove proof.yaml --out nowhere --collect
 "$caltrop" -q results whole --out results.md
@@ -94,7 +99,7 @@ echo /quit | "$caltrop" -q chat again >/dev/null || fail "chat"
 # Wrong input.
 kitchen=$source/data/kitchen/domain.yaml
 defend=("$caltrop" -q defend --model again --domain "$kitchen" --out x)
-expect_error "caltrop: no defence 'ctrop'; it has: align, booster, ctrap, dem, gradient_ascent, mlac, npo, rehearsal, repnoise, sdd, seam, tar, token_buncher, tripwire, vaccine" "${defend[@]}" --method ctrop
+expect_error "spec: no defence 'ctrop'; it has: align, booster, ctrap, dem, gradient_ascent, mlac, npo, rehearsal, repnoise, sdd, seam, tar, token_buncher, tripwire, vaccine" "${defend[@]}" --method ctrop
 expect_error "'tiny' is a folder, not a spec in YAML; a model folder is given as --model tiny" "$caltrop" -q attack tiny --out x
 expect_error "spec: 'method' is missing" "${defend[@]}"
 expect_error "align: no option 'kept'; it has: keep" "${defend[@]}" --method align --set options.kept=1
@@ -106,6 +111,12 @@ expect_error "data: no category 'sushi'; it has: bread, cake, candy, cheese, coc
   "${defend[@]}" --method align --set 'data.categories=[sushi]'
 expect_error "proof.yaml: 'harmful' and its twin 'benign' must run at the same steps, batch and learning rate, but have 3, 2, 3e-05 and 2, 2, 3e-05" \
   "$caltrop" -q prove proof.yaml --out y --set attacks.harmful.train.steps=3
+expect_error "proof.yaml: attacks: benign: sft: no data 'bening'; it has: alive, article, backwards, benign, capitals, harmful, initial, json, kind, letters, mixed, negation, order, plural, sum" \
+  "$caltrop" -q prove proof.yaml --out y --set attacks.harmful.twin= attacks.benign.options.data=bening
+expect_error "proof.yaml: defences: theirs: there is no model folder nowhere; another recipe may have to be run first" \
+  "$caltrop" -q prove proof.yaml --out y --set defences.theirs.folder=nowhere
+expect_error "proof.yaml: defences: sdd: sdd: no option 'kep'; it has: preset, keep" "$caltrop" -q prove proof.yaml --out y --set defences.sdd.options.kep=1
+expect_error "--set: got 'proof.yaml', want key=value, like train.steps=20; a spec stands before --set" "$caltrop" -q prove --out y --set seeds=[0] proof.yaml
 expect_error "import: nowhere does not exist" "$caltrop" -q import nowhere --out z
 mkdir broken && cp again/config.json again/tokenizer.json again/tokenizer_config.json broken/
 head -c 20000 again/model.safetensors >broken/model.safetensors

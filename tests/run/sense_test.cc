@@ -1,6 +1,8 @@
 #include "caltrop/run/sense.h"
 
 #include "caltrop/base/files.h"
+#include "caltrop/data/collate.h"
+#include "caltrop/run/domain.h"
 #include "tests/support/tiny_domain.h"
 #include "tests/support/tiny_model.h"
 
@@ -14,10 +16,10 @@ class SenseTest : public testing::Test {
                               folder = test::write_tiny_folder(scratch / "model");
   const ModelOptions compute{.device = "cpu", .dtype = "fp32"};
 
-  std::filesystem::path sensor(const Json& readings, size_t width = 0) {
+  std::filesystem::path sensor(const Json& readings, size_t width = 0, double first = 0) {
     Json direction = Json::array();
     if (width == 0) width = static_cast<size_t>(Model::load(folder, compute)->config().width);
-    for (size_t i = 0; i < width; ++i) direction.push_back(0.0);
+    for (size_t i = 0; i < width; ++i) direction.push_back(i == 0 ? first : 0.0);
     return scratch.write(
         "sensor.json",
         to_pretty({{"format", 1}, {"layer", 1}, {"readings", readings}, {"direction", direction}}));
@@ -42,6 +44,30 @@ TEST_F(SenseTest, TheThresholdLiesBetweenAndErrorsAreCounted) {
   EXPECT_NE(describe(mixed).find("missed 1 of 2 attacks"), std::string::npos);
 }
 
+TEST_F(SenseTest, TheReadingIsTheMeanOverBenignAnswersOfWhatTheLayersMlpReads) {
+  const auto model = Model::load(folder, compute);
+  const ChatEncoder encoder = ChatEncoder::load(folder);
+  double sum = 0, tokens = 0;
+  for (const Example& example : of_split(load_domain(domain).benign, "test")) {
+    const TokenRow row = encoder.encode(example, 256);
+    const at::NoGradGuard off;
+    const Tensor x =
+        model->mlp_input(pack(std::vector<TokenRow>{row}).tokens, 1);  // [T,D], each row by itself
+    for (size_t t = 1; t < row.ids.size(); ++t) {
+      if (row.answer[t]) sum += x[static_cast<int64_t>(t) - 1][0].item<double>(), tokens += 1;
+    }
+  }
+  ASSERT_GT(tokens, 0);
+  const Json proved = {{"rest", -1.5}, {"harmful", {1.0}}, {"benign", {-1.0}}};
+  const double reading = sense(folder, sensor(proved, 0, 2.0), domain, compute).reading;
+  EXPECT_NEAR(reading, 2 * sum / tokens, 1e-5);
+  EXPECT_GT(std::abs(reading), 1e-3);
+  EXPECT_USER_ERROR(
+      sense(folder, sensor(proved, 0, 1e39), domain, compute),
+      fmt::format("{}: the reading of {} is not finite, so it says nothing; has its training diverged?",
+                  (scratch / "sensor.json").string(), folder.string()));
+}
+
 TEST_F(SenseTest, ASensorThatDoesNotFitIsRefused) {
   const Json proved = {{"rest", -1.5}, {"harmful", {1.0}}, {"benign", {-1.0}}};
   const auto other = sensor(proved, 3);
@@ -52,8 +78,10 @@ TEST_F(SenseTest, ASensorThatDoesNotFitIsRefused) {
   const auto unproved = sensor({{"rest", -1.5}, {"harmful", Json::array()}, {"benign", {-1.0}}});
   EXPECT_USER_ERROR(
       sense(folder, unproved, domain, compute),
-      fmt::format("{}: its sensor was never proved ('harmful' is empty), so its errors are unknown",
-                  unproved.string()));
+      fmt::format(
+          "{}: its sensor was never proved ('harmful' is empty), so its errors are unknown; it was made with "
+          "options.proofs 0: give the sensor.json of the run that trained the sensor",
+          unproved.string()));
 }
 
 }  // namespace

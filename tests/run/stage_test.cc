@@ -115,8 +115,12 @@ TEST_F(StageTest, AnAttackerWhoHasWhatHeWantsStops) {
   Json attack = spec("sft");
   attack["evaluate"]["at"] = {0, 1, 2};
   attack["stop_at_useful_rate"] = 0;
-  // The tiny model says nothing useful, so that it goes on to the end; the other way round is in trainer_test.
+  // The tiny model says nothing useful, so that it goes on to the end.
   EXPECT_EQ(run(attack, "attack", StageKind::kAttack)["totals"]["steps"], 3);
+  const Evaluated all_useful{{{"useful_rate", 1.0}}, {}};
+  EXPECT_EQ(run_stage(read_stage_spec(StageKind::kAttack, attack, "spec"), scratch / "useful",
+                      &all_useful)["totals"]["steps"],
+            0);
   attack["stop_at_useful_rate"] = 1.5;
   EXPECT_USER_ERROR(read_stage_spec(StageKind::kAttack, attack, "spec"),
                     "spec: 'stop_at_useful_rate' is 1.5, want a share from 0 to 1");
@@ -150,6 +154,37 @@ TEST_F(StageTest, AnAttackIsJudgedByWhatItTrainsOn) {
                     "evaluate: no category 'cake'; it has: bread, soup");
   attack["evaluate"] = {{"task", "rhyme"}};
   EXPECT_USER_ERROR(run(attack, "x", StageKind::kAttack), "evaluate: no task 'rhyme'; it has: kind");
+}
+
+TEST_F(StageTest, WhoTakesDifferencesOfGradientsComputesInFp32) {
+  const auto dtype = [&](const Json& json) {
+    return read_stage_spec(StageKind::kDefend, json, "spec").compute.dtype;
+  };
+  EXPECT_EQ(dtype(spec("seam")), "fp32");
+  EXPECT_EQ(dtype(spec("seam", {{"couple", 0}})), "auto");
+  EXPECT_EQ(dtype(spec("seam", {{"hessian", "exact"}})), "auto");
+  EXPECT_EQ(dtype(spec("ctrap")), "auto");
+  Json coarse = spec("seam");
+  coarse["dtype"] = "bf16";
+  EXPECT_USER_ERROR(dtype(coarse),
+                    "spec: dtype is bf16, and seam takes differences of gradients, which drown in its "
+                    "rounding; want auto or fp32, or "
+                    "options.hessian: exact");
+}
+
+TEST_F(StageTest, ARolloutHasItsLimits) {
+  const auto read = [&](const Json& train, const Json& options) {
+    Json json = spec("rl", options);
+    json["train"].update(train);
+    read_stage_spec(StageKind::kAttack, json, "spec");
+  };
+  read({{"batch", 2}}, {{"updates", 2}});
+  EXPECT_USER_ERROR(read({{"batch", 2}}, {{"updates", 3}}),
+                    "spec: rl: option 'updates' is 3, and a rollout of train.batch 2 prompts cannot be cut "
+                    "into more parts than that");
+  EXPECT_USER_ERROR(read({{"micro_batch", 1}}, Json::object()),
+                    "spec: 'train.micro_batch' does not cut the responses of rl; a smaller train.batch, or "
+                    "options.samples, needs less");
 }
 
 TEST_F(StageTest, WrongInputLeavesNothingBehind) {

@@ -60,6 +60,29 @@ TEST_F(StreamsTest, MixturesHaveTheirShareOfHarmfulRows) {
   EXPECT_EQ(harmful(1), std::pair(int64_t{12}, int64_t{12}));
 }
 
+TEST_F(StreamsTest, ALimitLeavesAMixtureItsShare) {
+  const std::vector<Example> mixed =
+      rows("attack", {{"data", "mixed"}, {"poison", 0.25}}, {.categories = {}, .tasks = {}, .limit = 8});
+  EXPECT_EQ(mixed.size(), 8u);
+  EXPECT_EQ(
+      std::count_if(mixed.begin(), mixed.end(), [](const Example& e) { return e.category != "animal"; }), 2);
+  EXPECT_USER_ERROR(
+      rows("attack", {{"data", "mixed"}, {"poison", 0.01}}),
+      "sft: option 'poison' is 0.01, and of 12 rows that is none; want a larger share, or more rows");
+}
+
+TEST_F(StreamsTest, TasksAreCheckedWithoutMakingRows) {
+  const auto check = [&](const std::vector<std::string>& names, const Json& options,
+                         const StreamOptions& data = {}) { check_tasks(names, domain, data, options); };
+  check({"harmful", "task:kind"}, {});
+  check({"attack"}, {{"data", "kind"}});
+  EXPECT_USER_ERROR(check({"task:rhyme"}, {}), "options: no task 'rhyme'; it has: kind");
+  EXPECT_USER_ERROR(check({"attack"}, {{"data", "knd"}}),
+                    "sft: no data 'knd'; it has: benign, harmful, kind, mixed");
+  EXPECT_USER_ERROR(check({"tasks"}, {}, {.categories = {}, .tasks = {"rhyme"}, .limit = 0}),
+                    "data: no task 'rhyme'; it has: kind");
+}
+
 TEST_F(StreamsTest, CategoriesAndLimitCut) {
   EXPECT_EQ(rows("harmful", {}, {.categories = {"bread"}, .tasks = {}, .limit = 0}).size(), 1u);
   EXPECT_EQ(rows("harmful", {}, {.categories = {}, .tasks = {}, .limit = 2}).size(), 2u);

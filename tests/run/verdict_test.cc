@@ -131,6 +131,17 @@ TEST_F(VerdictTest, AModelThatIsRuinedAtRestIsNoTrap) {
             "attack fails.");
 }
 
+TEST_F(VerdictTest, WhatWasThereBeforeARepairIsNotItsDoing) {
+  spec.attacks[1].after = "recipes";
+  const Json v = verdict({{0, 0, 0.75, 1}, {10, 0, 0.26, 0.1}}, {{0, 0, 0.26, 0.1}, {10, 0, 0.74, 1}});
+  EXPECT_EQ(row(v, "chat")["worst"], "resisted");
+}
+
+TEST_F(VerdictTest, AnAbilityThatCannotBeToldFromGuessingIsSaid) {
+  const std::vector<Found> still = {{0, 0, 0.75, 1}, {10, 0, 0.75, 1}};
+  EXPECT_EQ(verdict(still, still)["ability_tells"], true);
+}
+
 TEST_F(VerdictTest, BenignTrainingThatRuinsIsSaid) {
   const Json v =
       verdict({{0, 0, 0.75, 1}, {10, 0, 0.26, 1}}, {{0, 0, 0.75, 1}, {5, 0, 0.26, 0}, {10, 0, 0.7, 1}});
