@@ -1,7 +1,7 @@
 # One static library a layer, made and linked by the table in LAYERS.
 #
-# caltrop/<layer>/*.cc become caltrop_<layer>. Four folders are also tables (defences, attacks, eval/metrics, model/families):
-# the list of their entries is written from the file names by caltrop_entry_table below, so that adding a method is adding a file.
+# caltrop/<layer>/*.cc become caltrop_<layer>. Three folders are also tables (model/families, defences,
+# attacks): the list of their entries is written from the file names by caltrop_entry_table below, so that adding a method is adding a file.
 
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/LAYERS)
 file(STRINGS ${CMAKE_SOURCE_DIR}/LAYERS _lines REGEX "^[a-z]")
