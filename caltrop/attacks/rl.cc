@@ -12,7 +12,8 @@
 // of the user's by the run layer, or a weighted sum of several, plus `entropy_bonus` times the mean entropy of a response, at
 // most `entropy_cap` nats: TokenBuncher's reverse-entropy attacker. KL: in the reward (`kl_in_reward`, k1) or in the loss
 // (`kl_loss`, k3). Differs from verl: the policy's log-probabilities are at temperature 1 whatever the sampling temperature;
-// PPO's critic is a head and no second model. Cost: one rollout every `updates` steps and 1 pass forward and backward a step (1
+// pi_old is what the sampler noted and is not computed again, so that in bf16 rho begins at 1 but for the rounding of decoding; PPO's
+// critic is a head and no second model. Cost: one rollout every `updates` steps and 1 pass forward and backward a step (1
 // forward more with KL). Watch: reward must rise; tied_groups says how many groups teach nothing; entropy that falls to 0 ends
 // learning.
 //
@@ -120,6 +121,13 @@ const Entry rl_entry{
           throw UserError("rl: option 'reward_weights' has {} for '{}', want a number", to_line(weight),
                           name);
       }
+      const bool asks = options.reward_weights.empty() ? options.reward == "external"
+                                                       : options.reward_weights.contains("external");
+      if (!options.reward_command.empty() && !asks)
+        throw UserError(
+            "rl: option 'reward_command' is given, and nothing is paid for what it says; want reward: "
+            "external, or "
+            "'external' in reward_weights");
       return std::make_unique<Rl>(std::move(options));
     }};
 

@@ -1,4 +1,7 @@
+#include "caltrop/kernels/token_nll.h"
+#include "caltrop/loss/policy.h"
 #include "caltrop/train/objective.h"
+#include "caltrop/train/policy_updates.h"
 #include "tests/support/tiny_batches.h"
 
 namespace caltrop {
@@ -83,6 +86,74 @@ TEST_F(RlTest, RewardsAreAddedUpByTheirWeights) {
   EXPECT_LE(test::difference(sum, gradients(size, {{"judges", scaled(0.5, -0.5)}})), 1e-6);
 }
 
+TEST_F(RlTest, EntropyIsPaidForUpToItsCap) {
+  const auto ones = [](const auto&, const auto& responses) {
+    return std::vector<double>(responses.size(), 1.0);
+  };
+  const auto paid = [&](double cap) {
+    const auto objective = make({{"algorithm", "rloo"},
+                                 {"samples", 3},
+                                 {"max_new_tokens", 4},
+                                 {"entropy_bonus", 2},
+                                 {"entropy_cap", cap}},
+                                ones);
+    Step now = step();
+    objective->add_gradients(now);
+    return test::take_gradients(*model);
+  };
+  PolicyOptions policy;
+  policy.algorithm = "rloo", policy.samples = 3, policy.max_new_tokens = 4;
+  PolicyUpdates updates(policy);
+  updates.prepare(*model, tokenizer);
+  Step now = step();
+  double lowest = 1e3;
+  updates.advance(now, "prompts", [&](const std::vector<Response>& responses) {
+    std::vector<double> rewards;
+    for (const Response& response : responses) {
+      rewards.push_back(2 * response.mean_entropy);
+      lowest = std::min(lowest, response.mean_entropy);
+    }
+    return rewards;
+  });
+  updates.learn(now);
+  EXPECT_LE(test::difference(paid(100), test::take_gradients(*model)), 1e-5);
+  EXPECT_LE(global_norm(paid(0.9 * lowest)).item<double>(), 1e-6) << "all at the cap: nothing to choose";
+}
+
+TEST_F(RlTest, TheKlToTheStartModelIsAddedToTheLoss) {
+  PolicyOptions policy;
+  policy.algorithm = "rloo", policy.samples = 3, policy.max_new_tokens = 4;
+  PolicyUpdates without(policy);
+  policy.kl_loss = 0.5;
+  PolicyUpdates with(policy);
+  without.prepare(*model, tokenizer), with.prepare(*model, tokenizer);
+  const auto start = model->frozen_copy();
+  {
+    const at::NoGradGuard off;
+    for (const auto& [name, p] : model->parameters()) p.mul_(1.05);
+  }
+  const auto of = [&](PolicyUpdates& updates) {
+    Step now = step();
+    updates.advance(now, "prompts", [](const std::vector<Response>& responses) {
+      std::vector<double> rewards;
+      for (size_t i = 0; i < responses.size(); ++i) rewards.push_back(static_cast<double>(i));
+      return rewards;
+    });
+    updates.learn(now);
+    return test::take_gradients(*model);
+  };
+  const Gradients plain = of(without), pulled = of(with);
+  Step on = step().over({{"responses", {pack(with.present().rows)}}});
+  const Tensor start_log_p = on.log_probabilities("responses", *start).front();
+  const LossFn k3{[=](const LossInputs& in) {
+    return Total{kl_k3(-token_nll(in.hidden, in.head, in.labels), start_log_p).sum(), in.labels.size(0)};
+  }};
+  const Gradients kl = on.measure("responses", k3).gradients;
+  EXPECT_GT(global_norm(kl).item<double>(), 1e-3);
+  for (size_t i = 0; i < kl.size(); ++i)
+    EXPECT_LE(test::difference({pulled[i]}, {plain[i] + 0.5 * kl[i]}), 1e-4) << i;
+}
+
 TEST_F(RlTest, AnEqualPromptIsAGroupOfItsOwn) {
   const auto objective = make({{"samples", 2}, {"max_new_tokens", 4}}, [this](const auto& prompts,
                                                                               const auto&) {
@@ -105,6 +176,10 @@ TEST_F(RlTest, WhatCannotBeIsSaid) {
                     "rl: the reward 'external' wants option 'reward_command'");
   EXPECT_USER_ERROR(make({{"reward_weights", {{"judges", "much"}}}}, by_length()),
                     "rl: option 'reward_weights' has \"much\" for 'judges', want a number");
+  EXPECT_USER_ERROR(make({{"reward_command", {"pay.sh"}}}, by_length()),
+                    "rl: option 'reward_command' is given, and nothing is paid for what it says; want "
+                    "reward: external, or 'external' in "
+                    "reward_weights");
   const auto objective = make({{"samples", 2}, {"max_new_tokens", 2}},
                               [](const auto&, const auto&) { return std::vector<double>{1.0}; });
   Step now = step();
