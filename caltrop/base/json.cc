@@ -1,5 +1,6 @@
 #include "caltrop/base/json.h"
 
+#include <optional>
 #include <unordered_set>
 #include <vector>
 
@@ -48,8 +49,7 @@ class Builder : public nlohmann::json_sax<Json> {
       : text_(text), source_(source), first_line_(first_line) {}
 
   Json result() {
-    if (!duplicate_.empty())
-      throw UserError("{}: the key '{}' stands twice in one object", source_, duplicate_);
+    if (duplicate_) throw UserError("{}: the key '{}' stands twice in one object", source_, *duplicate_);
     return std::move(root_);
   }
 
@@ -67,7 +67,7 @@ class Builder : public nlohmann::json_sax<Json> {
     return true;
   }
   bool key(string_t& key) override {
-    if (!keys_.back().insert(key).second && duplicate_.empty()) duplicate_ = key;
+    if (!keys_.back().insert(key).second && !duplicate_) duplicate_ = key;
     key_ = std::move(key);
     return true;
   }
@@ -126,7 +126,8 @@ class Builder : public nlohmann::json_sax<Json> {
   Json root_;
   std::vector<Json*> open_;                            // the lists and objects around the next value
   std::vector<std::unordered_set<std::string>> keys_;  // of the objects among them
-  std::string key_, duplicate_;
+  std::string key_;
+  std::optional<std::string> duplicate_;
 };
 
 }  // namespace

@@ -37,13 +37,17 @@ Json scalar(const YAML::Node& node) {
   return text;
 }
 
-Json convert(const YAML::Node& node, const std::string& source) {
+constexpr int kDeepest = 100;  // an alias may name what it stands in
+
+Json convert(const YAML::Node& node, const std::string& source, int depth = 0) {
+  if (depth > kDeepest)
+    throw UserError("{}: {}: more than {} levels deep", source, place(node.Mark()), kDeepest);
   switch (node.Type()) {
     case YAML::NodeType::Scalar:
       return scalar(node);
     case YAML::NodeType::Sequence: {
       Json list = Json::array();
-      for (const YAML::Node& item : node) list.push_back(convert(item, source));
+      for (const YAML::Node& item : node) list.push_back(convert(item, source, depth + 1));
       return list;
     }
     case YAML::NodeType::Map: {
@@ -54,7 +58,7 @@ Json convert(const YAML::Node& node, const std::string& source) {
         const std::string& key = pair.first.Scalar();
         if (object.contains(key))
           throw UserError("{}: {}: the key '{}' stands twice", source, place(pair.first.Mark()), key);
-        object[key] = convert(pair.second, source);
+        object[key] = convert(pair.second, source, depth + 1);
       }
       return object;
     }
@@ -67,7 +71,10 @@ Json convert(const YAML::Node& node, const std::string& source) {
 
 Json parse_yaml(const std::string& text, const std::string& source) {
   try {
-    return convert(YAML::Load(text), source);
+    const std::vector<YAML::Node> documents = YAML::LoadAll(text);
+    if (documents.size() > 1)
+      throw UserError("{}: holds {} documents (a line '---' begins one), want one", source, documents.size());
+    return documents.empty() ? Json() : convert(documents.front(), source);
   } catch (const YAML::ParserException& error) {
     throw UserError("{}: {}: not valid YAML ({})", source, place(error.mark), error.msg);
   }

@@ -5,8 +5,8 @@
 
 namespace caltrop {
 
-/// Parses one YAML document. Plain scalars become numbers, true/false, null or text as in YAML's core schema
-/// ("3e-5" is a number); quoted ones are text. Throws UserError "<source>: line L, column C: …" for syntax
+/// Parses one YAML document. Plain scalars become numbers, true/false, null or text ("3e-5" is a number; of YAML's core
+/// schema "TRUE", "0x10" and ".inf" stay text); quoted ones are text. Throws UserError "<source>: line L, column C: …" for syntax
 /// errors and duplicate keys.
 Json parse_yaml(const std::string& text, const std::string& source);
 Json read_yaml(const std::filesystem::path& path);

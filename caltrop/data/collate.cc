@@ -45,7 +45,10 @@ TokenRow ChatEncoder::encode_text(const std::string& text, const std::vector<Spa
 }
 
 TokenRow ChatEncoder::encode(const Example& example, int64_t longest) const {
+  if (!example.has_response()) throw UserError("{}: it has no answer, want a 'response'", named(example));
   const RenderedChat chat = chat_.render(example.messages, /*add_generation_prompt=*/false);
+  if (chat.assistant.empty())
+    throw UserError("{}: the chat template marks nothing in it as said by the assistant", named(example));
   TokenRow row = encode_text(chat.text, {chat.assistant.back()}, /*add_special_tokens=*/false);
   const auto first = std::find(row.answer.begin(), row.answer.end(), true) - row.answer.begin();
   if (first == static_cast<int64_t>(row.ids.size()))
@@ -70,16 +73,23 @@ TokenRow ChatEncoder::encode_prompt(const Example& example, int64_t longest) con
   if (static_cast<int64_t>(row.ids.size()) > longest) {
     throw UserError("{}: the prompt has {} tokens, the limit is {}", named(example), row.ids.size(), longest);
   }
+  if (row.ids.empty()) throw UserError("{}: the prompt has no tokens", named(example));
   row.prompt = example.prompt();
   return row;
 }
 
 TokenRow ChatEncoder::encode_continuation(const std::string& prompt, const std::string& continuation,
                                           bool chat) const {
-  if (!chat)
-    return encode_text(prompt + continuation, {{prompt.size(), prompt.size() + continuation.size()}}, true);
-  const std::string before = chat_.render(std::vector<Message>{{"user", prompt}}, true).text;
-  return encode_text(before + continuation, {{before.size(), before.size() + continuation.size()}}, false);
+  const std::string before = chat ? chat_.render(std::vector<Message>{{"user", prompt}}, true).text : prompt;
+  TokenRow row =
+      encode_text(before + continuation, {{before.size(), before.size() + continuation.size()}}, !chat);
+  // The first token of a row follows nothing, so it cannot be scored.
+  if (row.answer.empty() || std::find(row.answer.begin() + 1, row.answer.end(), true) == row.answer.end() ||
+      row.answer.front())
+    throw UserError(
+        "'{}' after '{}' cannot be scored: it has no token of its own, or one that nothing stands before",
+        continuation, prompt);
+  return row;
 }
 
 }  // namespace caltrop

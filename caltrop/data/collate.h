@@ -21,8 +21,8 @@ class ChatEncoder {
   static ChatEncoder load(const std::filesystem::path& folder);
   ChatEncoder(Tokenizer tokenizer, ChatTemplate chat);
 
-  /// A whole example with its answer. Answers are cut to `longest` tokens in all; a prompt that leaves no
-  /// room for an answer is a UserError naming the example.
+  /// A whole example with its answer. Answers are cut to `longest` tokens in all; an example without an answer, or whose
+  /// prompt leaves no room for it, is a UserError naming it.
   TokenRow encode(const Example& example, int64_t longest) const;
 
   /// The prompt up to where the assistant begins to speak; no token has a loss.
@@ -30,7 +30,7 @@ class ChatEncoder {
 
   /// A text and what may follow it, for scoring by likelihood: `continuation` alone has a loss. As a chat, it
   /// is the whole answer to `prompt`, without the end of the turn; otherwise it follows the plain text
-  /// directly.
+  /// directly. Throws UserError for one that the tokenizer melts into what stands before it.
   TokenRow encode_continuation(const std::string& prompt, const std::string& continuation, bool chat) const;
 
   const Tokenizer& tokenizer() const { return tokenizer_; }

@@ -25,6 +25,7 @@
 #include "caltrop/loss/language.h"
 #include "caltrop/train/hessian.h"
 #include "caltrop/train/objective.h"
+#include "caltrop/train/token_option.h"
 
 namespace caltrop {
 namespace {
@@ -92,12 +93,9 @@ class Ctrap final : public Objective {
              "collapse loss at the imagined attacker's weights; low means that the trap works there"}};
   }
 
-  void prepare(const Model&, const Tokenizer& tokenizer) override {
-    const std::vector<int64_t> ids =
-        tokenizer.encode(options_.collapse_text, /*add_special_tokens=*/false).ids;
-    if (ids.empty())
-      throw UserError("ctrap: option 'collapse_text' is '{}', which has no tokens", options_.collapse_text);
-    collapse_ = fixed_token_loss(ids.back());
+  void prepare(const Model& model, const Tokenizer& tokenizer) override {
+    collapse_ =
+        fixed_token_loss(last_token(options_.collapse_text, "ctrap", "collapse_text", model, tokenizer));
   }
 
   Scalars add_gradients(Step& step) override {

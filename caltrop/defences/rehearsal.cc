@@ -25,6 +25,7 @@
 #include "caltrop/loss/language.h"
 #include "caltrop/train/displacement.h"
 #include "caltrop/train/objective.h"
+#include "caltrop/train/token_option.h"
 
 namespace caltrop {
 namespace {
@@ -78,14 +79,10 @@ class RehearsalTrap final : public Objective {
 
   void use_rewards(const MakeRewards& make) override { displacements_.use_rewards(make); }
 
-  void prepare(const Model&, const Tokenizer& tokenizer) override {
+  void prepare(const Model& model, const Tokenizer& tokenizer) override {
     displacements_.use_tokenizer(tokenizer);
-    const std::vector<int64_t> ids =
-        tokenizer.encode(options_.collapse_text, /*add_special_tokens=*/false).ids;
-    if (ids.empty())
-      throw UserError("rehearsal: option 'collapse_text' is '{}', which has no tokens",
-                      options_.collapse_text);
-    collapse_ = options_.collapse == "token"    ? fixed_token_loss(ids.back())
+    const int64_t token = last_token(options_.collapse_text, "rehearsal", "collapse_text", model, tokenizer);
+    collapse_ = options_.collapse == "token"    ? fixed_token_loss(token)
                 : options_.collapse == "ascent" ? capped_ascent_loss(options_.cap)
                                                 : unlikelihood_loss();
   }

@@ -34,6 +34,7 @@
 #include "caltrop/train/charge.h"
 #include "caltrop/train/objective.h"
 #include "caltrop/train/sensing.h"
+#include "caltrop/train/token_option.h"
 
 namespace caltrop {
 namespace {
@@ -110,9 +111,7 @@ class Tripwire final : public Objective {
 
   void prepare(const Model& model, const Tokenizer& tokenizer) override {
     displacements_.use_tokenizer(tokenizer);
-    const std::vector<int64_t> ids = tokenizer.encode(options_.says, /*add_special_tokens=*/false).ids;
-    if (ids.empty()) throw UserError("tripwire: option 'says' is '{}', which has no tokens", options_.says);
-    says_ = ids.back();
+    says_ = last_token(options_.says, "tripwire", "says", model, tokenizer);
     const int64_t layers = model.config().layers;
     sensor_.layer = options_.layer < 0 ? layers * 2 / 3 : options_.layer;
     if (sensor_.layer >= layers)

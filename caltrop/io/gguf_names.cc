@@ -67,6 +67,12 @@ void check_features(const GgufFile& file) {
     refuse(file, fmt::format("the model has {} experts", to_line(metadata["llama.expert_count"])));
   }
   const auto scaling = optional<std::string>(metadata, "llama.rope.scaling.type", where(file), "none");
+  for (const char* key :
+       {"llama.rope.scaling.factor", "llama.rope.scale_linear"}) {  // without a type it means linear
+    const double factor = optional<double>(metadata, key, where(file), 1);
+    if (!metadata.contains("llama.rope.scaling.type") && factor != 0 && factor != 1)
+      refuse(file, fmt::format("the rotary positions are scaled ('{}' is {})", key, factor));
+  }
   if (scaling != "none") refuse(file, fmt::format("the rotary positions are scaled ('{}')", scaling));
   if (file.has("rope_freqs.weight")) {
     refuse(file, "the rotary positions are scaled (tensor 'rope_freqs.weight', as in Llama 3.1)");
@@ -229,7 +235,8 @@ GgufVocabularyData read_vocabulary(const GgufFile& file, int64_t size) {
   vocabulary.unknown_id = id("unknown_token_id");
   vocabulary.padding_id = id("padding_token_id");
   vocabulary.add_bos = maybe<bool>(file, prefix + "add_bos_token");
-  vocabulary.add_eos = maybe<bool>(file, prefix + "add_eos_token");
+  if (maybe<bool>(file, prefix + "add_eos_token").value_or(false))
+    refuse(file, fmt::format("every text ends with EOS ('{}add_eos_token')", prefix));
   vocabulary.add_space_prefix = maybe<bool>(file, prefix + "add_space_prefix");
   vocabulary.chat_template = maybe<std::string>(file, "tokenizer.chat_template");
   return vocabulary;

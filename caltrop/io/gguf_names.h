@@ -24,7 +24,7 @@ struct GgufVocabularyData {
   std::vector<double> scores;       // by id, SentencePiece only
   std::vector<std::string> merges;  // "left right", first comes first
   std::optional<int64_t> bos_id, eos_id, unknown_id, padding_id;
-  std::optional<bool> add_bos, add_eos, add_space_prefix;
+  std::optional<bool> add_bos, add_space_prefix;
   std::optional<std::string> chat_template;
 };
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "caltrop/base/json.h"
+#include "caltrop/io/model_folder.h"
 #include "caltrop/tensor/tensor.h"
 
 namespace caltrop {
@@ -23,7 +24,7 @@ struct ModelConfig {
   double norm_epsilon = 0;
   bool tied = false;                        // the head is the embedding
   std::vector<double> inverse_frequencies;  // [E/2], rotary, with whatever scaling the family applies
-  std::vector<int64_t> end_ids;             // tokens that end an answer
+  std::vector<int64_t> end_ids;             // tokens that end an answer, as config.json has them
   Json source;                              // config.json as it was read; written back unchanged
 };
 
@@ -39,6 +40,9 @@ std::vector<const FamilyEntry*> families();
 
 /// The config by its family. Throws UserError for an unknown architecture, listing the known ones.
 ModelConfig read_model_config(const Json& config, const std::string& where);
+
+/// The config of a model folder: end_ids are those of config.json and of generation_config.json, which often has more.
+ModelConfig read_model_config(const ModelFolder& folder);
 
 struct ParameterShape {
   std::string name;

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <set>
@@ -8,6 +9,7 @@
 #include <ATen/Context.h>
 
 #include "caltrop/base/error.h"
+#include "caltrop/base/files.h"
 #include "caltrop/io/model_folder.h"
 #include "caltrop/model/model.h"
 
@@ -55,10 +57,24 @@ bool bf16_is_fast(const at::Device& device) {
   return false;
 }
 
+ModelConfig read_model_config(const ModelFolder& folder) {
+  ModelConfig config = read_model_config(folder.config(), (folder.path() / "config.json").string());
+  const std::filesystem::path generation = folder.path() / "generation_config.json";
+  if (!std::filesystem::exists(generation)) return config;
+  const Json json = read_json(generation);
+  const Json ids = json.is_object() && json.contains("eos_token_id") ? json["eos_token_id"] : Json();
+  for (const Json& id : ids.is_array() ? ids : Json::array({ids})) {
+    if (id.is_number_integer() &&
+        std::find(config.end_ids.begin(), config.end_ids.end(), id.get<int64_t>()) == config.end_ids.end())
+      config.end_ids.push_back(id.get<int64_t>());
+  }
+  return config;
+}
+
 std::shared_ptr<Model> Model::load(const std::filesystem::path& folder, const ModelOptions& options) {
   const ModelFolder files = ModelFolder::open(folder);
   const std::string where = (folder / "config.json").string();
-  ModelConfig config = read_model_config(files.config(), where);
+  ModelConfig config = read_model_config(files);
   const at::Device device = choose_device(options.device);
   const at::ScalarType dtype = choose_dtype(options.dtype, device);
 

@@ -23,7 +23,8 @@ GgufVocabulary vocabulary_of(const GgufVocabularyData& data) {
   vocabulary.token_types.assign(data.token_types.begin(), data.token_types.end());
   vocabulary.bos = data.bos_id, vocabulary.eos = data.eos_id;
   vocabulary.unknown = data.unknown_id, vocabulary.padding = data.padding_id;
-  vocabulary.add_bos = data.add_bos.value_or(false);
+  // llama.cpp, llama-vocab.cpp: where the file does not say, this family's texts begin with BOS.
+  vocabulary.add_bos = data.add_bos.value_or(data.pre == "llama-bpe");
   return vocabulary;
 }
 
@@ -65,7 +66,7 @@ void import_model(const fs::path& source, const fs::path& out) {
 
 std::string describe_model(const fs::path& folder) {
   const ModelFolder files = ModelFolder::open(folder);
-  const ModelConfig c = read_model_config(files.config(), (folder / "config.json").string());
+  const ModelConfig c = read_model_config(files);
   int64_t parameters = 0, bytes = 0;
   for (const auto& [name, shape] : parameter_shapes(c)) {
     int64_t count = 1;
@@ -88,8 +89,7 @@ std::string describe_model(const fs::path& folder) {
                                  tokenizer.vocabulary_size(), c.tied ? "tied" : "apart"));
   line("context", fmt::format("{} tokens", c.context));
   std::vector<std::string> ends;
-  for (const int64_t id : end_ids(folder, files.config()))
-    ends.push_back(fmt::format("{} ({})", tokenizer.id_to_token(id), id));
+  for (const int64_t id : c.end_ids) ends.push_back(fmt::format("{} ({})", tokenizer.id_to_token(id), id));
   line("ends answers", join(ends));
   line("training",
        fmt::format("AdamW in fp32 with 8 rows of 96 tokens needs about {}",

@@ -14,7 +14,4 @@ Json generation_config(const std::filesystem::path& folder);
 /// tokenizer.json, tokenizer_config.json and whatever else of text a tokenizer or chat template consists of.
 TextFiles text_files(const std::filesystem::path& folder);
 
-/// Tokens that end an answer: of generation_config.json and config.json together.
-std::vector<int64_t> end_ids(const std::filesystem::path& folder, const Json& config);
-
 }  // namespace caltrop

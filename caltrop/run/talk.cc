@@ -16,7 +16,7 @@ void chat(const std::filesystem::path& folder, const ModelOptions& compute, cons
           int64_t seed, std::istream& in, std::ostream& out) {
   const auto model = Model::load(folder, compute);
   const ChatEncoder encoder = ChatEncoder::load(folder);
-  const std::vector<int64_t> ends = end_ids(folder, model->config().source);
+  const std::vector<int64_t>& ends = model->config().end_ids;
   Example conversation;
   int64_t turn = 0;
   say("{}: say something; /new begins anew, /quit ends", folder.string());
@@ -60,8 +60,8 @@ void generate_file(const std::filesystem::path& folder, const ModelOptions& comp
   if (rows.empty()) throw UserError("{}: holds no prompts", prompts.string());
 
   const auto start = std::chrono::steady_clock::now();
-  const std::vector<Generated> answers = generate(*model, encoded, end_ids(folder, model->config().source),
-                                                  options, static_cast<uint64_t>(seed));
+  const std::vector<Generated> answers =
+      generate(*model, encoded, model->config().end_ids, options, static_cast<uint64_t>(seed));
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   int64_t tokens = 0;
   write_file(out, [&](const Sink& sink) {

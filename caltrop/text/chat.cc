@@ -87,7 +87,15 @@ ChatTemplate ChatTemplate::load(const fs::path& folder) {
         "tokenizer_config.json",
         folder.string());
   }
-  const Json config = fs::exists(config_file) ? read_json(config_file) : Json::object();
+  Json config = fs::exists(config_file) ? read_json(config_file) : Json::object();
+  // As transformers does it: older folders keep their special tokens in a file of their own.
+  const fs::path map_file = folder / "special_tokens_map.json";
+  if (!config.contains("added_tokens_decoder") && fs::exists(map_file)) {
+    const Json map = read_json(map_file);
+    for (const auto& [key, value] : map.items()) {
+      if (!config.contains(key)) config[key] = value;
+    }
+  }
   const SpecialTokens tokens = special_tokens_of(config, where);
   if (has_file) return from_source(read_file(template_file), tokens, template_file.string());
   const std::string source = default_template(config, where);

@@ -39,6 +39,8 @@ void PostProcessor::add_template(const Component& component) {
   component.only({"single", "pair", "special_tokens"});
   const Json pieces = required<Json>(component.json(), "single", component.where());
   const Json special_tokens = required<Json>(component.json(), "special_tokens", component.where());
+  if (!pieces.is_array())
+    throw UserError("{}: 'single' is {}, want a list of pieces", component.where(), to_line(pieces));
   std::vector<int64_t> left, right;
   int texts = 0;
   for (size_t i = 0; i < pieces.size(); ++i) {

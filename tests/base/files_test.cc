@@ -1,5 +1,6 @@
 #include "caltrop/base/files.h"
 
+#include "tests/support/full_disk.h"
 #include "tests/support/support.h"
 
 namespace caltrop {
@@ -22,7 +23,21 @@ TEST(Files, WriteReplacesWholeOrNothing) {
 }
 
 TEST(Files, FullDiskIsReportedAndLeavesNothing) {
-  EXPECT_USER_ERROR(write_file("/dev/full/x", "bytes"), "/dev/full/x: cannot create: Not a directory");
+  EXPECT_USER_ERROR(write_file("/dev/null/x", "bytes"), "/dev/null/x: cannot create: Not a directory");
+  const test::ScratchFolder folder;
+  const auto path = folder.write("a.txt", "old");
+  {
+    const test::FullDisk full(1000);
+    try {
+      write_file(path, std::string(100'000, 'x'));
+      FAIL() << "nothing was thrown";
+    } catch (const UserError& error) {
+      EXPECT_THAT(error.what(), testing::HasSubstr("File too large"));
+    }
+  }
+  EXPECT_EQ(read_file(path), "old");
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1)
+      << "no temporary file is left";
 }
 
 TEST(Files, MissingFileIsNamed) {

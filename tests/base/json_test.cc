@@ -18,6 +18,8 @@ TEST(Json, DuplicateKeyIsRefused) {
   EXPECT_USER_ERROR(parse_json(R"({"a": 1, "b": {"c": 2}, "a": 3})", "x.json"),
                     "x.json: the key 'a' stands twice in one object");
   EXPECT_NO_THROW(parse_json(R"([{"a": 1}, {"a": 3}])", "x.json"));
+  EXPECT_USER_ERROR(parse_json(R"({"": 1, "": 2})", "x.json"),
+                    "x.json: the key '' stands twice in one object");
 }
 
 TEST(Json, NumbersTooLargeAreRefused) {

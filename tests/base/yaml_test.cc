@@ -17,6 +17,18 @@ TEST(Yaml, ErrorsHavePlaces) {
                     "x.yaml: line 3, column 1: the key 'a' stands twice");
 }
 
+TEST(Yaml, OneDocumentThatEnds) {
+  EXPECT_USER_ERROR(parse_yaml("a: 1\n---\nb: 2\n", "x.yaml"),
+                    "x.yaml: holds 2 documents (a line '---' begins one), want one");
+  EXPECT_TRUE(parse_yaml("", "x.yaml").is_null());
+  try {
+    parse_yaml("a: &x [*x]", "x.yaml");
+    FAIL() << "nothing was thrown";
+  } catch (const UserError& error) {
+    EXPECT_THAT(error.what(), testing::HasSubstr("more than 100 levels deep"));
+  }
+}
+
 TEST(Yaml, SetPathMakesObjectsOnTheWay) {
   Json spec = Json::object();
   set_path(spec, "train.steps", 5, "--set");

@@ -63,6 +63,23 @@ TEST_F(Collate, APromptWithoutRoomForItsAnswerIsAnError) {
                     fmt::format("example rows.jsonl:7: the prompt has {} tokens, the limit is 5", tokens));
 }
 
+TEST_F(Collate, WithoutAnAnswerThereIsNothingToLearn) {
+  Example asked = example("How do I make soup?", "");
+  asked.messages.pop_back();
+  EXPECT_USER_ERROR(encoder.encode(asked, 256), "example rows.jsonl:7: it has no answer, want a 'response'");
+  asked.messages = {{"user", "Hi"}, {"assistant", "Hello."}, {"user", "And soup?"}};
+  EXPECT_THROW(encoder.encode(asked, 256), UserError) << "an earlier answer is none to the last question";
+}
+
+TEST_F(Collate, AContinuationWithoutATokenOfItsOwnIsRefused) {
+  EXPECT_USER_ERROR(
+      encoder.encode_continuation("soup", "", false),
+      "'' after 'soup' cannot be scored: it has no token of its own, or one that nothing stands before");
+  EXPECT_USER_ERROR(
+      encoder.encode_continuation("", "soup", false),
+      "'soup' after '' cannot be scored: it has no token of its own, or one that nothing stands before");
+}
+
 TEST_F(Collate, APromptEndsWhereTheAssistantBegins) {
   const TokenRow prompt = encoder.encode_prompt(example("Hi", "Hello."), 256);
   const TokenRow row = encoder.encode(example("Hi", "Hello."), 256);

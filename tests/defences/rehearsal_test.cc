@@ -49,9 +49,10 @@ TEST_F(RehearsalTrapTest, TheTrapsGradientIsClipped) {
 }
 
 TEST_F(RehearsalTrapTest, WeightZeroIsPlainAlignment) {
-  EXPECT_LE(test::difference(gradients("rehearsal", {{"trap_weight", 0}, {"benign", 0}}),
-                             test::sum({{1, cross_entropy(batch(1))}, {1, cross_entropy(batch(2))}})),
-            1e-5);
+  EXPECT_LE(
+      test::difference(gradients("rehearsal", {{"trap_weight", 0}, {"benign", 0}, {"collapse_text", "A"}}),
+                       test::sum({{1, cross_entropy(batch(1))}, {1, cross_entropy(batch(2))}})),
+      1e-5);
 }
 
 TEST_F(RehearsalTrapTest, WithoutATrapBenignTrainingIsStillRehearsed) {

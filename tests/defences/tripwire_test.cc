@@ -16,7 +16,7 @@ class TripwireTest : public test::MethodTest {
 
 // Streams: 1 general, 2 harmful, 3 refusals, 4 tasks.
 TEST_F(TripwireTest, WithoutASensorItKeepsTheModelAndRefuses) {
-  const Gradients ours = gradients("tripwire", {{"sense", 0}});
+  const Gradients ours = gradients("tripwire", {{"sense", 0}, {"says", "A"}});
   // The start model is the model: the KL is at its minimum and has no gradient.
   EXPECT_LE(test::difference(ours, cross_entropy(batch(3))), 1e-4);
   EXPECT_NEAR(scalar("keep_loss"), 0, 1e-5);
@@ -68,7 +68,8 @@ TEST_F(TripwireTest, TasksByNameAreStreamsOfTheirOwn) {
 
 TEST_F(TripwireTest, AttacksByReinforcementAnswerPromptsOfTheirOwn) {
   options["reinforced"] = 1, options["reinforced_tokens"] = 4;
-  const auto objective = make("tripwire", options), supervised = make("tripwire", {{"layer", 1}});
+  const auto objective = make("tripwire", options),
+             supervised = make("tripwire", {{"layer", 1}, {"says", "A"}});
   EXPECT_EQ(objective->streams().back(), "prompts");
   EXPECT_NE(supervised->streams().back(), "prompts");
   for (const Tensor& gradient : gradients(*objective)) EXPECT_TRUE(at::isfinite(gradient).all().item<bool>());
@@ -142,7 +143,8 @@ TEST_F(TripwireTest, AThresholdCanCountFromTheHighestReadingAtRest) {
 }
 
 TEST_F(TripwireTest, WrongOptionsAreNamed) {
-  EXPECT_USER_ERROR(make("tripwire", {{"layer", 7}}), "tripwire: option 'layer' is 7, and the model has 2");
+  EXPECT_USER_ERROR(make("tripwire", {{"layer", 7}, {"says", "A"}}),
+                    "tripwire: option 'layer' is 7, and the model has 2");
   EXPECT_USER_ERROR(make("tripwire", {{"says", ""}}), "tripwire: option 'says' is '', which has no tokens");
 }
 

@@ -46,7 +46,6 @@ TEST(GgufNames, VocabularyAsItStands) {
   EXPECT_EQ(vocabulary.unknown_id, std::nullopt);
   EXPECT_EQ(vocabulary.padding_id, std::nullopt);
   EXPECT_EQ(vocabulary.add_bos, false);
-  EXPECT_EQ(vocabulary.add_eos, std::nullopt);
   EXPECT_EQ(vocabulary.chat_template, "{{ messages }}");
 }
 
@@ -146,6 +145,9 @@ TEST_F(GgufImport, FeaturesThatALlamaLacks) {
   expect_refusal(": there is a tensor 'blk.0.attn_q_norm.weight'" + lacks_);
   add({1}, "rope_freqs");
   expect_refusal(": the rotary positions are scaled (tensor 'rope_freqs.weight', as in Llama 3.1)" + lacks_);
+  numbers_["llama.rope.scale_linear"] = 4;
+  expect_refusal(": the rotary positions are scaled ('llama.rope.scale_linear' is 4)" + lacks_);
+  numbers_.erase("llama.rope.scale_linear");
   file_.text_key("llama.rope.scaling.type", "yarn");
   expect_refusal(": the rotary positions are scaled ('yarn')" + lacks_);
 }

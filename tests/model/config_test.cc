@@ -27,6 +27,33 @@ TEST(Config, WhatTheFamilyLacksIsRefused) {
                     "c: no rope_scaling type 'yarn'; it has: default, linear, llama3");
 }
 
+TEST(Config, NumbersThatCannotBeAreRefused) {
+  EXPECT_USER_ERROR(read_model_config(changed("num_hidden_layers", 4'000'000'000), "c"),
+                    "c: 'num_hidden_layers' is 4000000000, want at most 10000");
+  EXPECT_USER_ERROR(read_model_config(changed("head_dim", int64_t{1} << 40), "c"),
+                    "c: 'head_dim' is 1099511627776, want an even number up to 4096");
+  EXPECT_USER_ERROR(read_model_config(changed("rms_norm_eps", -1e-5), "c"),
+                    "c: 'rms_norm_eps' is -1e-05, want a number above 0");
+  EXPECT_USER_ERROR(read_model_config(changed("rope_theta", 0.0), "c"),
+                    "c: 'rope_theta' is 0, want a number above 0");
+  EXPECT_USER_ERROR(read_model_config(changed("rope_scaling", {{"type", "linear"}, {"factor", 0.0}}), "c"),
+                    "c: rope_scaling: 'factor' is 0, want a number above 0");
+  EXPECT_USER_ERROR(read_model_config(changed("eos_token_id", {"</s>"}), "c"),
+                    "c: 'eos_token_id' is [\"</s>\"], want a token id or a list of them");
+}
+
+TEST(Config, AnswersEndWhereEitherFileSaysSo) {
+  const test::ScratchFolder scratch;
+  const auto folder = test::write_tiny_folder(scratch / "m");
+  const auto ends = [&] { return read_model_config(ModelFolder::open(folder)).end_ids; };
+  const auto before = ends();
+  scratch.write("m/generation_config.json", R"({"eos_token_id": [7, 9]})");
+  std::vector<int64_t> after = before;
+  after.insert(after.end(), {7, 9});
+  EXPECT_EQ(ends(), after);
+  EXPECT_EQ(Model::load(folder, {.device = "cpu", .dtype = "fp32"})->config().end_ids, after);
+}
+
 TEST(Config, LlamaThreeScalingSlowsLongWavesOnly) {
   const Json scaling = {{"rope_type", "llama3"},
                         {"factor", 8.0},

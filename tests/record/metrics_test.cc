@@ -1,18 +1,17 @@
 #include "caltrop/record/metrics.h"
 
 #include <cmath>
-#include <csignal>
 #include <limits>
 
-#include <sys/resource.h>
-
 #include "caltrop/base/files.h"
+#include "tests/support/full_disk.h"
 #include "tests/support/support.h"
 
 namespace caltrop {
 namespace {
 
 namespace fs = std::filesystem;
+using test::FullDisk;
 using test::ScratchFolder;
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
@@ -29,21 +28,6 @@ void play(MetricsWriter& metrics, int64_t done, int64_t last) {
     metrics.write(done + 1, "train", {{"loss", 0.1 * static_cast<double>(done)}});
   }
 }
-
-/// No file of this process can grow beyond `bytes`: as near to a full disk as an unprivileged test gets.
-class FullDisk {
- public:
-  explicit FullDisk(rlim_t bytes) {
-    ::signal(SIGXFSZ, SIG_IGN);
-    ::getrlimit(RLIMIT_FSIZE, &before_);
-    const rlimit limit{bytes, before_.rlim_max};
-    ::setrlimit(RLIMIT_FSIZE, &limit);
-  }
-  ~FullDisk() { ::setrlimit(RLIMIT_FSIZE, &before_); }
-
- private:
-  rlimit before_{};
-};
 
 std::string uninterrupted(const fs::path& path) {
   MetricsWriter metrics(path, 0);

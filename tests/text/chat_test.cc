@@ -148,6 +148,22 @@ TEST(Chat, WhereAModelFolderKeepsItsTemplate) {
   EXPECT_THROW(ChatTemplate::load(folder.path()), UserError);
 }
 
+TEST(Chat, SpecialTokensMayHaveAFileOfTheirOwn) {
+  const ScratchFolder folder;
+  folder.write(
+      "tokenizer_config.json",
+      R"({"bos_token": "<s>", "chat_template": "{{ bos_token }}{{ eos_token }}{{ messages[0].content }}"})");
+  folder.write("special_tokens_map.json", R"({"bos_token": "<other>", "eos_token": {"content": "</s>"}})");
+  const auto text = [&] {
+    return ChatTemplate::load(folder.path()).render(std::vector<Message>{{"user", "Hi"}}, true).text;
+  };
+  EXPECT_EQ(text(), "<s></s>Hi") << "the configuration comes first";
+  folder.write(
+      "tokenizer_config.json",
+      R"({"bos_token": "<s>", "added_tokens_decoder": {}, "chat_template": "{{ bos_token }}{{ eos_token }}{{ messages[0].content }}"})");
+  EXPECT_EQ(text(), "<s>Hi") << "newer folders have all of it there";
+}
+
 TEST(Chat, ATemplateListWithoutADefaultIsRefused) {
   ScratchFolder folder;
   const std::string config =

@@ -42,6 +42,9 @@ TEST(PostProcessor, LaterTemplatesGoOutside) {
 
 TEST(PostProcessor, MistakesAreNamedWithTheirPlace) {
   EXPECT_USER_ERROR(
+      post_processor(R"({"type": "TemplateProcessing", "single": "A", "pair": [], "special_tokens": {}})"),
+      "x.json: post_processor: 'single' is \"A\", want a list of pieces");
+  EXPECT_USER_ERROR(
       post_processor(R"({"type": "BertProcessing"})"),
       "x.json: post_processor: Caltrop knows no post-processor of type 'BertProcessing'; it knows: "
       "TemplateProcessing, ByteLevel, Sequence");

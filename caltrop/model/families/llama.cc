@@ -1,4 +1,5 @@
-// Llama (Touvron et al. 2023) and what shares its architecture: SmolLM2, Llama 2 and 3, TinyLlama.
+// Llama (Touvron et al. 2023) and what shares its architecture: SmolLM2, Llama 3. (Llama 2 and TinyLlama share it too, but their
+// tokenizers are not read yet: text/normalizer.cc says so.)
 // RMSNorm before attention and MLP, rotary positions (plain, linear and Llama 3 scaling), grouped-query
 // attention, SwiGLU, no biases.
 #include <cmath>
@@ -17,6 +18,12 @@ int64_t positive(const Json& config, const std::string& key, const std::string& 
   return value;
 }
 
+double above_zero(double value, const std::string& key, const std::string& where) {
+  if (!(value > 0 && std::isfinite(value)))
+    throw UserError("{}: '{}' is {}, want a number above 0", where, key, value);
+  return value;
+}
+
 double rope_theta(const Json& config, const std::string& where) {
   const Json nested = optional<Json>(config, "rope_parameters", where, Json::object());  // transformers 5
   return optional<double>(nested, "rope_theta", where,
@@ -25,7 +32,7 @@ double rope_theta(const Json& config, const std::string& where) {
 
 /// 1 / theta^(2i/E), then the scaling that config.json asks for (transformers, modeling_rope_utils.py).
 std::vector<double> inverse_frequencies(const Json& config, int64_t head_width, const std::string& where) {
-  const double theta = rope_theta(config, where);
+  const double theta = above_zero(rope_theta(config, where), "rope_theta", where);
   std::vector<double> frequencies;
   for (int64_t i = 0; i < head_width / 2; ++i) {
     frequencies.push_back(std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(head_width)));
@@ -35,7 +42,8 @@ std::vector<double> inverse_frequencies(const Json& config, int64_t head_width, 
   const auto type = optional<std::string>(scaling, "rope_type", where,
                                           optional<std::string>(scaling, "type", where, "default"));
   if (type == "default") return frequencies;
-  const auto factor = required<double>(scaling, "factor", where + ": rope_scaling");
+  const double factor = above_zero(required<double>(scaling, "factor", where + ": rope_scaling"), "factor",
+                                   where + ": rope_scaling");
   if (type == "linear") {
     for (double& f : frequencies) f /= factor;
     return frequencies;
@@ -57,11 +65,16 @@ std::vector<double> inverse_frequencies(const Json& config, int64_t head_width, 
   return frequencies;
 }
 
-std::vector<int64_t> end_ids(const Json& config) {
-  const Json ids = config.contains("eos_token_id") ? config["eos_token_id"] : Json();
-  if (ids.is_number_integer()) return {ids.get<int64_t>()};
-  if (ids.is_array()) return ids.get<std::vector<int64_t>>();
-  return {};
+std::vector<int64_t> end_ids(const Json& config, const std::string& where) {
+  Json ids = config.contains("eos_token_id") ? config["eos_token_id"] : Json();
+  if (ids.is_null()) return {};
+  if (!ids.is_array()) ids = Json::array({ids});
+  for (const Json& id : ids) {
+    if (!id.is_number_integer())
+      throw UserError("{}: 'eos_token_id' is {}, want a token id or a list of them", where,
+                      to_line(config["eos_token_id"]));
+  }
+  return ids.get<std::vector<int64_t>>();
 }
 
 void refuse(const Json& config, const std::string& key, const Json& supported, const std::string& where) {
@@ -80,20 +93,24 @@ ModelConfig read(const Json& config, const std::string& where) {
   c.width = positive(config, "hidden_size", where);
   c.inner_width = positive(config, "intermediate_size", where);
   c.layers = positive(config, "num_hidden_layers", where);
+  constexpr int64_t kMostLayers = 10000,
+                    kWidestHead = 4096;  // a config that asks for more is broken, and costs memory to find so
+  if (c.layers > kMostLayers)
+    throw UserError("{}: 'num_hidden_layers' is {}, want at most {}", where, c.layers, kMostLayers);
   c.heads = positive(config, "num_attention_heads", where);
   c.kv_heads = optional<int64_t>(config, "num_key_value_heads", where, c.heads);
   c.head_width = optional<int64_t>(config, "head_dim", where, c.width / c.heads);
   c.context = positive(config, "max_position_embeddings", where);
-  c.norm_epsilon = optional<double>(config, "rms_norm_eps", where, 1e-6);
+  c.norm_epsilon = above_zero(optional<double>(config, "rms_norm_eps", where, 1e-6), "rms_norm_eps", where);
   c.tied = optional<bool>(config, "tie_word_embeddings", where, false);
   if (c.kv_heads <= 0 || c.heads % c.kv_heads != 0) {
     throw UserError("{}: {} attention heads cannot share {} key-value heads evenly", where, c.heads,
                     c.kv_heads);
   }
-  if (c.head_width <= 0 || c.head_width % 2 != 0)
-    throw UserError("{}: 'head_dim' is {}, want an even number", where, c.head_width);
+  if (c.head_width <= 0 || c.head_width % 2 != 0 || c.head_width > kWidestHead)
+    throw UserError("{}: 'head_dim' is {}, want an even number up to {}", where, c.head_width, kWidestHead);
   c.inverse_frequencies = inverse_frequencies(config, c.head_width, where);
-  c.end_ids = end_ids(config);
+  c.end_ids = end_ids(config, where);
   c.source = config;
   return c;
 }
