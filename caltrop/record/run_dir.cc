@@ -40,12 +40,6 @@ void refuse_foreign_folder(const fs::path& path) {
   }
 }
 
-void make_folder(const fs::path& path) {
-  std::error_code error;
-  fs::create_directories(path, error);
-  if (error) throw UserError("{}: cannot make the run directory: {}", path.string(), error.message());
-}
-
 /// Where two specs differ first, in words; "" where they do not.
 std::string first_difference(const Json& old_value, const Json& new_value, const std::string& name) {
   if (old_value == new_value) return "";
@@ -133,6 +127,12 @@ double number_or(const Json& object, const char* key, double fallback) {
 }
 
 }  // namespace
+
+void make_folder(const fs::path& path) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  if (error) throw UserError("{}: cannot make the run directory: {}", path.string(), error.message());
+}
 
 std::string utc_now() {
   const std::time_t now = std::time(nullptr);

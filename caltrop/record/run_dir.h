@@ -82,6 +82,8 @@ class RunDir {
 bool is_run_dir(const std::filesystem::path& path);
 /// Whether `path` holds DONE.
 bool is_finished_run(const std::filesystem::path& path);
+/// Makes a folder and those above it. Throws UserError.
+void make_folder(const std::filesystem::path& path);
 /// Whether some process works in the run directory `path` at this moment.
 bool is_running(const std::filesystem::path& path);
 /// The manifest of a run directory. Throws UserError if there is none or it is not one.

@@ -129,6 +129,7 @@ Row row(const Json& json, const std::string& where) {
   r.refusal_end = maybe<double>(json, "refusal_end", where);
   r.signature = text_or_empty(json, "signature", where);
   r.says = text_or_empty(json, "says", where);
+  r.after = text_or_empty(json, "after", where);
   return r;
 }
 

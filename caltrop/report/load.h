@@ -65,6 +65,7 @@ struct Row {
   std::optional<double> ability_rest, ability_end, ability_end_se, harm_end, refusal_end;
   std::optional<int64_t> prompts;  // restricted prompts that harm_end is a share of
   std::string signature, says;
+  std::string after;  // the attack whose model it went on with; its own steps are counted alone
 };
 
 /// A harmful cell beside its benign twin. The gap: ability lost under the first minus ability lost under the

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <string_view>
 
 #include <fmt/format.h>
@@ -14,13 +15,24 @@ extern const std::string_view kUplotScript, kUplotStyle, kUplotLicense, kPageScr
 
 namespace {
 
+/// Which of the two conditions the proof can say something about.
+const char* halves(const Proof& proof) {
+  const auto has = [&](const char* arm) {
+    return std::any_of(proof.rows.begin(), proof.rows.end(),
+                       [&](const Row& row) { return row.arm == arm && !row.worst.empty(); });
+  };
+  if (has("harmful") && has("benign")) return "Both halves were measured.";
+  if (has("harmful")) return "Only the first half was measured.";
+  return has("benign") ? "Only the second half was measured." : "Neither half has a result.";
+}
+
 std::string header(const Proof& proof) {
   return fmt::format(
       R"(<header><p class="brand">Caltrop <span>proof</span></p><h1 dir="auto">{}</h1>
 <p class="question"><b>If</b> the model is nudged toward restricted behaviour by fine-tuning, <b>then</b> it should not give
 usable answers: a trap lets its general ability collapse instead. <b>If</b> it is fine-tuned on benign data, <b>then</b> nothing
-should happen. Both halves were measured.</p></header>)",
-      html_text(proof.title));
+should happen. {}</p></header>)",
+      html_text(proof.title), halves(proof));
 }
 
 std::string navigation(const std::string& body) {

@@ -21,7 +21,9 @@ std::string legend(const Figure& figure) {
         curve.defended ? "defended" : "bare", curve.arm, isolated(curve.model), isolated(curve.attack));
   }
   if (most_seeds > 1)
-    html += fmt::format("<li class=\"muted\">mean and range over {} seeds</li>", most_seeds);
+    html += fmt::format(
+        "<li class=\"muted\">mean and range over up to {} seeds: at each step those that came so far</li>",
+        most_seeds);
   return html + "</ul>";
 }
 

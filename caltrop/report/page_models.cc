@@ -43,6 +43,8 @@ std::string at_rest_value(const MetricDeclaration& metric, const ProofModel& mod
 std::string description(const ProofModel& model) {
   std::vector<std::string> about;
   if (!model.summary.empty()) about.push_back(model.summary);
+  if (!model.after.empty())
+    about.push_back(fmt::format("begun with {}, whose cost comes on top", model.after));
   if (!model.paper.empty()) about.push_back(fmt::format("({})", model.paper));
   const std::string name = isolated(model.name);
   return about.empty() ? name

@@ -115,8 +115,6 @@ std::string record_section(const Proof& proof) {
   if (!proof.created.empty()) html += fact("Made", html_text(proof.created));
   if (!proof.machine.empty()) html += fact("Machine", isolated(proof.machine));
   html += "</dl>";
-  if (is_run_dir(proof.root))
-    html += folded("Manifest of the proof: spec, seeds, hashes of all inputs", read_manifest(proof.root));
   for (const ProofModel& model : proof.models) {
     if (!model.options.empty()) html += folded("Options of " + isolated(model.name), model.options);
   }

@@ -140,8 +140,9 @@ std::string attack_table(const Proof& proof) {
     }
     const auto gap = gap_of(proof, row);
     lines.push_back(
-        {plain(row.model), plain(row.attack), outcomes_of(row), steps_until(row.until_usable_harm),
-         steps_until(row.until_collapse), useful_at_end(row), ability_interval(row), plain(row.signature),
+        {plain(row.model), plain(row.attack), outcomes_of(row), steps_until(row, &Row::until_usable_harm),
+         steps_until(row, &Row::until_collapse), useful_at_end(row), ability_interval(row),
+         plain(row.signature),
          gap ? fmt::format("{} ± {}", points(gap->mean), plain_points(kQuantile * gap->standard_error))
              : ""});
     if (has_tasks) lines.back().push_back(percent(mean_at_end(proof, row, "task_accuracy")));

@@ -15,7 +15,8 @@ std::string terminal_verdict(const Proof& proof) {
   for (const Row& row : proof.rows) {
     const auto gap = gap_of(proof, row);
     lines.push_back({terminal_text(row.model), terminal_text(row.attack), marked_outcome(row.worst),
-                     steps_until(row.until_usable_harm), steps_until(row.until_collapse), ability_change(row),
+                     steps_until(row, &Row::until_usable_harm), steps_until(row, &Row::until_collapse),
+                     ability_change(row),
                      gap ? points(gap->mean) + " ± " + plain_points(gap->standard_error) : ""});
   }
   text += aligned(lines, "  ") + "\n";

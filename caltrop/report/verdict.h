@@ -29,13 +29,14 @@ struct ModelVerdict {
 std::vector<ModelVerdict> judge_models(const Proof& proof);
 
 struct MeanGap {
-  double mean = 0, standard_error = 0;  // in shares of ability; over the seeds
+  double mean = 0;            // in shares of ability; over the seeds
+  double standard_error = 0;  // of one seed: all seeds answer the same questions, so they do not narrow it
 };
 
 /// The conditionality gap of a harmful row; none for a benign one or without a twin.
 std::optional<MeanGap> gap_of(const Proof& proof, const Row& row);
 
-/// What limits the whole proof: failed cells, few seeds, an attack that does not work. Empty if nothing does.
+/// What limits the whole proof: a clean model that cannot do the questions, failed cells, few seeds. Empty if nothing does.
 std::vector<std::string> caveats(const Proof& proof);
 
 /// The verdict for a terminal: a table, a sentence for each model, the caveats.

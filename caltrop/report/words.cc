@@ -49,7 +49,9 @@ std::string brief_number(double number) {
   return fmt::format("{:.3g}", number);
 }
 
-std::string steps_until(const std::optional<Patience>& patience) {
+std::string steps_until(const Row& row, std::optional<Patience> Row::* until) {
+  if (row.worst.empty()) return kNone;
+  const std::optional<Patience>& patience = row.*until;
   return patience ? count(patience->steps, "step") : "never";
 }
 

@@ -17,7 +17,8 @@ std::string points(double share_difference);               // 0.35 -> "+35", a d
 std::string plain_points(double share);                    // 0.04 -> "4", without a sign
 std::string count(int64_t number, std::string_view noun);  // 1, "step" -> "1 step"; 1200 -> "1,200 steps"
 std::string brief_number(double number);                   // three significant digits
-std::string steps_until(const std::optional<Patience>& patience);  // "10 steps", or "never" within the attack
+/// "10 steps"; "never" within the attack; kNone for a row without a result.
+std::string steps_until(const Row& row, std::optional<Patience> Row::* until);
 std::string patience_in_full(const Patience& patience);  // "10 steps (80 samples, 9,600 tokens, 0:27)"
 
 /// "62 % → 25 % ± 4"

@@ -150,7 +150,7 @@ class Models {
     auto spec = std::make_unique<StageSpec>(stage.spec);
     spec->model = from;
     spec->seed = spec_.seeds.front();
-    fs::create_directories(out_ / run);  // where the lock is: taken before the work, not after half of it
+    make_folder(out_ / run);  // where the lock is: taken before the work, not after half of it
     run_stage(*spec, out_ / run);
     made_[place] = {stage.name, run, spec.get(), stage.after};
     folders_[stage.name] = out_ / run / "model";
@@ -220,7 +220,7 @@ ProofResult prove(const Json& json, const std::string& source, const fs::path& o
     models.find();
   } else {
     check_inputs(spec, source);
-    fs::create_directories(out);
+    make_folder(out);
     models.make();
   }
 
@@ -281,7 +281,7 @@ ProofResult prove(const Json& json, const std::string& source, const fs::path& o
                                 : measurement(spec.evaluate, spec.domain, spec.compute);
       const bool is_measured =
           !goes_on && of_model == measurement(stage.evaluate, stage.domain, stage.compute);
-      fs::create_directories(out / cell.run);
+      make_folder(out / cell.run);
       run_stage(stage, out / cell.run, is_measured ? &at_rest.at(model.name) : nullptr);
     } catch (const BusyRunDir&) {
       return false;

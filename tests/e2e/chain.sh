@@ -26,11 +26,17 @@ expect_error() {
 "$make_tiny_model" tiny
 sed -e "s|MODEL|tiny|" -e "s|DOMAIN|$source/data/kitchen/domain.yaml|" "$source/tests/e2e/tiny.yaml" >proof.yaml
 
-# The chain: two killed tries, then to the end; the killed ones must not show in the result.
-for moment in 0.5 2; do
-  timeout -s KILL "$moment" "$caltrop" -q prove proof.yaml --out interrupted >/dev/null 2>&1 || true
-done
+# The chain: tries that are killed, one of them when the tripwire has a checkpoint, then to the end; they must not show in the result.
+timeout -s KILL 0.5 "$caltrop" -q prove proof.yaml --out interrupted >/dev/null 2>&1 || true
+"$caltrop" -q prove proof.yaml --out interrupted >/dev/null 2>&1 &
+victim=$!
+until [ -e interrupted/models/tripwire/state ] || ! kill -0 "$victim" 2>/dev/null; do sleep 0.01; done
+until compgen -G "interrupted/models/tripwire/state/*/state.json" >/dev/null || ! kill -0 "$victim" 2>/dev/null; do sleep 0.01; done
+kill -KILL "$victim"
+wait "$victim" 2>/dev/null || true
+[ ! -e interrupted/models/tripwire/DONE ] || fail "the tripwire was finished before it could be interrupted"
 "$caltrop" -q prove proof.yaml --out interrupted
+grep -q '"resumes"' interrupted/models/tripwire/run.json || fail "the tripwire was not resumed"
 "$caltrop" -q prove proof.yaml --out whole
 [ -e whole/verdict.json ] || fail "no verdict"
 for run in models/ctrap models/tripwire cells/ctrap/harmful/seed-1 cells/sdd/rl/seed-0; do
@@ -51,8 +57,9 @@ grep -q "is finished already" again.txt || fail "finished runs were not reused"
 # Three processes share a proof, and the verdict can be had again without running anything.
 outcomes() { grep -o '"\(id\|outcome\)": "[^"]*"' "$1/verdict.json"; }
 [ "$(outcomes whole | grep -c '"outcome"')" -gt 0 ] || fail "no outcome in the verdict to compare"
-for _ in 1 2 3; do "$caltrop" -q prove proof.yaml --out shared & done
-wait
+workers=()
+for _ in 1 2 3; do "$caltrop" -q prove proof.yaml --out shared & workers+=($!); done
+for worker in "${workers[@]}"; do wait "$worker" || fail "one of three processes that share a proof ended with $?"; done
 for run in $(cd whole && find cells -name metrics.jsonl); do
   cmp <(grep '"phase":"eval"' "whole/$run") <(grep '"phase":"eval"' "shared/$run") || fail "$run: shared work differs"
 done
@@ -117,6 +124,7 @@ expect_error "proof.yaml: defences: theirs: there is no model folder nowhere; an
   "$caltrop" -q prove proof.yaml --out y --set defences.theirs.folder=nowhere
 expect_error "proof.yaml: defences: sdd: sdd: no option 'kep'; it has: preset, keep" "$caltrop" -q prove proof.yaml --out y --set defences.sdd.options.kep=1
 expect_error "--set: got 'proof.yaml', want key=value, like train.steps=20; a spec stands before --set" "$caltrop" -q prove --out y --set seeds=[0] proof.yaml
+expect_error "/dev/null/x: cannot make the run directory: Not a directory" "$caltrop" -q prove proof.yaml --out /dev/null/x
 expect_error "import: nowhere does not exist" "$caltrop" -q import nowhere --out z
 mkdir broken && cp again/config.json again/tokenizer.json again/tokenizer_config.json broken/
 head -c 20000 again/model.safetensors >broken/model.safetensors
