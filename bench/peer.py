@@ -148,14 +148,15 @@ def grpo(folder, prompts, samples, new_tokens, dtype, rows_file):
         def on_step_end(self, arguments, state, control, **_):
             answer({"seconds": time.perf_counter() - self.start, "memory": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss})
 
-    # Eight parts of a step one after the other: with four this process and Caltrop's outgrow a machine of 24 GiB.
+    # As on our side the weights are fp32 and bf16 is what they compute in. Eight parts of a step one after the other: with four this
+    # process and Caltrop's, which takes a step whole, outgrow a machine of 24 GiB.
     config = trl.GRPOConfig(
         output_dir=rows_file + ".trl", use_cpu=True, bf16=dtype == "bf16", report_to=[], save_strategy="no", logging_strategy="no",
         disable_tqdm=True, max_steps=64, per_device_train_batch_size=prompts * samples // 8,
         gradient_accumulation_steps=8, num_generations=samples, learning_rate=1e-6,
         max_completion_length=new_tokens, temperature=1.0, beta=0.0, loss_type="bnpo", gradient_checkpointing=False,
         optim="adamw_torch_fused")
-    trainer = trl.GRPOTrainer(model=load(folder, dtype), processing_class=tokenizer, args=config, train_dataset=datasets.Dataset.from_list(rows),
+    trainer = trl.GRPOTrainer(model=load(folder, "fp32"), processing_class=tokenizer, args=config, train_dataset=datasets.Dataset.from_list(rows),
                               reward_funcs=lambda completions, **_: [float(len(text.encode())) for text in completions],
                               callbacks=[InTurn()])
     trainer.train()

@@ -144,10 +144,10 @@ def startup(rounds):
                        check=True)
         return {"seconds": time.perf_counter() - start}
 
-    ours = lambda: timed([PROGRAM, "chat", MODEL, "--max-new-tokens", 1], "What is a heron?\n")
+    ours = lambda: timed([PROGRAM, "chat", MODEL, "--dtype", "fp32", "--max-new-tokens", 1], "What is a heron?\n")
     peer = lambda: timed([sys.executable, PEER, "one-token", MODEL], "")
     ours(), peer()
-    return [compared("start to first token, whole process", "s", [(ours(), peer()) for _ in range(rounds)])]
+    return [compared("start to first token, whole process, fp32", "s", [(ours(), peer()) for _ in range(rounds)])]
 
 
 def machine():

@@ -75,6 +75,11 @@ torch() {
     problem "no torch $oldest_torch or newer: ./run build installs $torch_version into .venv"
     return
   fi
+  if [ ! -e "$folder/include/ATen/ATen.h" ]; then
+    line torch "not in $folder"
+    problem "$from: $folder holds no include/ATen/ATen.h; want the folder 'torch' of an installed wheel"
+    return
+  fi
   line torch "$(sed -n "s/^__version__ = '\(.*\)'/\1/p" "$folder/version.py"), from $from: $folder"
   line '  built for' "$([ -e "$folder/lib/libtorch_cuda.so" ] && echo CUDA || echo 'the CPU')"
 }

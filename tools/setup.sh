@@ -14,6 +14,7 @@ readonly build_packages=(g++ cmake ninja-build pkg-config python3-venv ccache mo
 readonly browsers=(chromium chromium-browser google-chrome)
 
 export PIP_CACHE_DIR=${PIP_CACHE_DIR:-$PWD/.cache/pip}  # nothing outside the checkout
+export npm_config_cache=${npm_config_cache:-$PWD/.cache/npm/cache}
 
 say() { printf 'run: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
@@ -148,7 +149,7 @@ set_up_peers() {
   wanted="torch==$torch_version $(cksum <tools/peers.txt)"
   lock_checkout
   make_venv .venv-peers
-  if ! is_done peers "$wanted"; then
+  if ! is_done peers "$wanted" || ! .venv-peers/bin/python -c 'import importlib.metadata as m; m.version("trl")' 2>/dev/null; then
     quietly "installing the Python peers into .venv-peers" install_peers
     mark_done peers "$wanted"
   fi
@@ -193,7 +194,7 @@ use_node() {
 npm_package() {
   if is_done "npm-$1" "$2" && [ -e ".cache/npm/node_modules/$1/package.json" ]; then return; fi
   mkdir -p .cache/npm
-  quietly "fetching $1 $2" env npm_config_cache="$PWD/.cache/npm/cache" npm install --prefix .cache/npm --save-exact \
+  quietly "fetching $1 $2" npm install --prefix .cache/npm --save-exact \
     --ignore-scripts --no-audit --no-fund --no-update-notifier "$1@$2"
   mark_done "npm-$1" "$2"
 }
@@ -219,7 +220,7 @@ set_up_browser() {
   done
   # shellcheck source=/dev/null
   if [ "$(. /etc/os-release 2>/dev/null && echo "$ID")" = debian ]; then
-    install_packages chromium
+    (install_packages chromium) || say "Chromium cannot be had: the report's browser test will be skipped"
   else
     say "there is no Chromium on this machine (Ubuntu has it as a snap only): the report's browser test will be skipped"
   fi
