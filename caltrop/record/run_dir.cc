@@ -68,7 +68,19 @@ std::string first_difference(const Json& old_value, const Json& new_value, const
 void refuse_other_spec(const fs::path& path, const Json& manifest, const std::string& spec_hash,
                        const Json& manifest_start) {
   const auto have = required<std::string>(manifest, "spec_hash", (path / "run.json").string());
-  if (have == spec_hash) return;
+  if (have == spec_hash) {
+    const Json then = optional<Json>(manifest, "inputs", path.string(), Json::object()),
+               now = optional<Json>(manifest_start, "inputs", path.string(), Json::object());
+    for (const auto& [file, hash] : then.items()) {
+      if (now.contains(file) && now[file] != hash)
+        throw UserError(
+            "{}: {} is not what it was when this run began; choose another --out, or delete the folder if it "
+            "is no longer "
+            "wanted",
+            path.string(), file);
+    }
+    return;
+  }
   std::string difference;
   if (manifest.contains("spec") && manifest_start.contains("spec")) {
     difference = first_difference(manifest.at("spec"), manifest_start.at("spec"), "");

@@ -35,8 +35,8 @@ class RunDir {
   /// predicted_memory_bytes) goes into the manifest of a new run; a resumed run keeps the one it has and
   /// notes the resumption.
   ///
-  /// Throws UserError, and changes nothing, if the directory belongs to another spec or is a folder with
-  /// other things in it; BusyRunDir if another process works in it.
+  /// Throws UserError, and changes nothing, if the directory belongs to another spec, if an input that both name has changed, or
+  /// if it is a folder with other things in it; BusyRunDir if another process works in it.
   static RunDir create_or_resume(const std::filesystem::path& path, const std::string& spec_hash,
                                  const Json& manifest_start);
   ~RunDir();

@@ -151,11 +151,11 @@ std::string how_it_held(const Facts& facts) {
   return join(parts, "; ");
 }
 
-/// The attacks that fail without a defence too, by name.
+/// The attacks that fail against this model and without a defence too.
 std::vector<const Row*> idle_attacks(const Proof& proof, const Facts& facts) {
   return Facts::select(facts.harmful, [&](const Row& row) {
     const Row* bare = undefended_row(proof, row);
-    return bare != nullptr && !bare->worst.empty() && !is_success(bare->worst);
+    return !is_success(row.worst) && bare != nullptr && !bare->worst.empty() && !is_success(bare->worst);
   });
 }
 

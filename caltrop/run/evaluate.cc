@@ -6,6 +6,7 @@
 #include "caltrop/base/files.h"
 #include "caltrop/io/model_folder.h"
 #include "caltrop/record/run_dir.h"
+#include "caltrop/run/model_files.h"
 
 namespace caltrop {
 
@@ -37,6 +38,7 @@ NamedNumbers run_evaluate(const EvaluateSpec& spec, const std::filesystem::path&
   inputs[spec.model.string()] = ModelFolder::open(spec.model).sha256();
   inputs[spec.clean_model.string()] = ModelFolder::open(spec.clean_model).sha256();
   const std::string hash = sha256(to_line({{"spec", resolved}, {"inputs", inputs}}));
+  add_text_hashes(spec.model, inputs);
   RunDir run = RunDir::create_or_resume(out, hash,
                                         {{"kind", "evaluate"},
                                          {"spec", resolved},

@@ -20,4 +20,10 @@ TextFiles text_files(const fs::path& folder) {
   return files;
 }
 
+void add_text_hashes(const fs::path& folder, Json& inputs) {
+  for (const auto& [name, text] : text_files(folder)) inputs[(folder / name).string()] = sha256(text);
+  const fs::path generation = folder / "generation_config.json";
+  if (fs::exists(generation)) inputs[generation.string()] = sha256_file(generation);
+}
+
 }  // namespace caltrop

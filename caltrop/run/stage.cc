@@ -168,10 +168,11 @@ Json run_stage(const StageSpec& spec, const fs::path& out, const Evaluated* at_r
   if (spec.clean_model != spec.model)
     inputs[spec.clean_model.string()] = ModelFolder::open(spec.clean_model).sha256();
 
+  const std::string hash = spec_hash(resolved, inputs);
+  add_text_hashes(spec.model, inputs);
   Json start = {{"kind", kind_name(spec.kind)},  {"spec", resolved},
                 {"seeds", {spec.seed}},          {"inputs", inputs},
                 {"parent", spec.model.string()}, {"threads", at::get_num_threads()}};
-  const std::string hash = spec_hash(resolved, inputs);
   std::optional<RunDir> opened;
   if (fs::exists(out)) opened.emplace(RunDir::create_or_resume(out, hash, start));
   if (opened && opened->finished()) {

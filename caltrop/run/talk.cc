@@ -8,7 +8,6 @@
 #include "caltrop/base/files.h"
 #include "caltrop/base/log.h"
 #include "caltrop/data/collate.h"
-#include "caltrop/run/model_files.h"
 
 namespace caltrop {
 

@@ -9,7 +9,7 @@
 namespace caltrop {
 
 /// Throws UserError, "<who>: option '<option>' …", if the text has no tokens, or one that is none of the model's.
-int64_t last_token(const std::string& text, const std::string& who, const std::string& option, const Model& model,
-                   const Tokenizer& tokenizer);
+int64_t last_token(const std::string& text, const std::string& who, const std::string& option,
+                   const Model& model, const Tokenizer& tokenizer);
 
 }  // namespace caltrop

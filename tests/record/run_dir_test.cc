@@ -106,6 +106,23 @@ TEST(RunDirectory, AnotherSpecIsRefusedFinishedOrNot) {
   EXPECT_USER_ERROR(RunDir::create_or_resume(path, kOtherSpec, start(60)), message);
 }
 
+TEST(RunDirectory, AnInputThatHasChangedIsNamed) {
+  const ScratchFolder scratch;
+  const std::string path = (scratch / "run").string();
+  const auto begin = [&](const Json& inputs) {
+    Json manifest = start(40);
+    manifest["inputs"] = inputs;
+    RunDir::create_or_resume(path, kSpec, manifest);
+  };
+  begin({{"m/tokenizer.json", "aa"}});
+  begin({{"m/tokenizer.json", "aa"}, {"m/chat_template.jinja", "bb"}});  // a file that nobody looked at then
+  EXPECT_USER_ERROR(begin({{"m/tokenizer.json", "cc"}}),
+                    path +
+                        ": m/tokenizer.json is not what it was when this run began; choose another --out, or "
+                        "delete the folder if it is "
+                        "no longer wanted");
+}
+
 TEST(RunDirectory, AFolderWithOtherThingsIsRefusedAndLeftAlone) {
   const ScratchFolder scratch;
   scratch.write("home/thesis.txt", "precious");

@@ -107,7 +107,9 @@ TEST_F(StageTest, TheManifestSaysWhatWasDone) {
   EXPECT_EQ(manifest["totals"]["rows"], 6);
   EXPECT_EQ(manifest["totals"]["forward_passes"], 3);
   EXPECT_EQ(manifest["spec"]["options"]["poison"], 0.5);
-  EXPECT_EQ(manifest["inputs"].size(), 6u);  // five parts of the domain, the model
+  for (const char* text : {"tokenizer.json", "tokenizer_config.json"})
+    EXPECT_TRUE(manifest["inputs"].contains((model / text).string())) << text;
+  EXPECT_EQ(manifest["inputs"].size(), 8u);  // and five parts of the domain, the model
   EXPECT_FALSE(fs::exists(scratch / "attack/state"));
 }
 

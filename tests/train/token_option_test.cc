@@ -10,14 +10,17 @@ TEST(TokenOption, IsTheLastTokenAndOneOfTheModels) {
   const auto model = test::tiny_model();
   const Tokenizer tokenizer = Tokenizer::load(test::data_file("tiny-model"));
   EXPECT_EQ(last_token("A!", "trap", "says", *model, tokenizer), tokenizer.encode("!", false).ids.back());
-  EXPECT_USER_ERROR(last_token("", "trap", "says", *model, tokenizer), "trap: option 'says' is '', which has no tokens");
+  EXPECT_USER_ERROR(last_token("", "trap", "says", *model, tokenizer),
+                    "trap: option 'says' is '', which has no tokens");
   const std::string end = " error";
   const int64_t id = tokenizer.encode(end, false).ids.back();
   ASSERT_GE(id, model->config().vocabulary) << "the tiny model knows few tokens";
-  EXPECT_USER_ERROR(last_token(end, "trap", "says", *model, tokenizer),
-                    fmt::format("trap: option 'says' is ' error', whose last token is {}, and the model knows 61 tokens: does its "
-                                "tokenizer belong to it?",
-                                id));
+  EXPECT_USER_ERROR(
+      last_token(end, "trap", "says", *model, tokenizer),
+      fmt::format(
+          "trap: option 'says' is ' error', whose last token is {}, and the model knows 61 tokens: does its "
+          "tokenizer belong to it?",
+          id));
 }
 
 }  // namespace
