@@ -81,7 +81,10 @@ class Models {
   void find() {
     for (size_t i = 0; i < made_.size(); ++i) {
       const std::string name = i == 0 ? "undefended" : spec_.defences[i - 1].name;
-      if (!is_finished_run(out_ / "models" / name)) continue;
+      if (!is_finished_run(out_ / "models" / name)) {
+        warn("{}: left out with all its cells: it is not finished", (out_ / "models" / name).string());
+        continue;
+      }
       const NamedStage* stage = i > 0                 ? &spec_.defences[i - 1]
                                 : spec_.align.empty() ? nullptr
                                                       : &spec_.align.front();

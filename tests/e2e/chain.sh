@@ -67,6 +67,8 @@ cmp <(outcomes whole) <(outcomes shared) || fail "the verdict of three processes
 rm shared/verdict.json
 "$caltrop" -q prove proof.yaml --out shared --collect
 cmp <(outcomes whole) <(outcomes shared) || fail "the collected verdict differs"
+"$caltrop" prove proof.yaml --out shared --collect --set 'defences.new={method: sdd}' 2>err
+grep -q "shared/models/new: left out with all its cells: it is not finished" err || fail "a model that is not there was passed over: $(cat err)"
 # Runs of another recipe than the one that is judged are left out, and named.
 "$caltrop" prove proof.yaml --out shared --collect --set attacks.further.train.learning_rate=1e-3 2>err
 grep -q "shared/cells/ctrap/further/seed-1: left out: it was made with another 'train.learning_rate' than the proof asks for now" err ||
