@@ -60,6 +60,9 @@ class Rl final : public Objective {
 
   std::vector<std::string> streams() const override { return {"prompts"}; }
   int64_t weight_copies() const override { return updates_.copies(); }
+  void check_training(const TrainOptions& train, const std::string& who) const override {
+    check_rollout_training(options_, train, "rl", who);
+  }
   std::vector<MetricDeclaration> logged() const override { return PolicyUpdates::logged(); }
   void use_rewards(const MakeRewards& make) override { rewards_ = make(); }
 

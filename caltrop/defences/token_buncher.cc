@@ -13,8 +13,9 @@
 // the code the noise is multiplied by eps twice, w = 0.01, and nothing is kept; `ours` is the code's weight with benign answers kept.
 // Differs from the code: padding after the end is not trained on, gradients of TN steps are clipped too, one optimizer step a
 // rollout where it takes four (`updates`). Differs from the paper: benign answers are kept by a KL over given answers in the loss,
-// not by one in the reward of benign rollouts. EaR sharpens whatever the model does, so start from one that refuses. Cost per step: 1 rollout, 1 pass forward and backward on
-// it, 1 more for keep and the start model's. Watch: entropy falls; tied_groups rises to 1; refusals of the finished model.
+// not by one in the reward of benign rollouts. EaR sharpens whatever the model does, so start from one that refuses. Cost per step:
+// 1 rollout, 1 pass forward and backward on it, 1 more for keep and the start model's. Watch: entropy falls; tied_groups rises to 1;
+// refusals of the finished model.
 //
 // Tested by tests/defences/token_buncher_test.cc.
 #include <ATen/ATen.h>
@@ -71,6 +72,9 @@ class TokenBuncher final : public Objective {
     return {"prompts", "general"};
   }
   int64_t weight_copies() const override { return 1 + updates_.copies(); }
+  void check_training(const TrainOptions& train, const std::string& who) const override {
+    check_rollout_training(options_, train, "token_buncher", who);
+  }
 
   std::vector<MetricDeclaration> logged() const override {
     std::vector<MetricDeclaration> list = PolicyUpdates::logged();

@@ -20,8 +20,8 @@
 //
 // Cost per step: 2 passes of the whole model and 8 up to the sensor's layer, forward and backward, 1 forward of the start model, and
 // the rehearsals: about 8 attack steps every harmful_every steps, 22 benign ones every benign_every. Half weight: closed on harmful rows
-// at rest and on refusals. Means are over the tokens of one micro-batch, so `train.micro_batch` changes them. 1 copy of the weights for the start model, 2 in
-// rehearsal, half a copy a displacement.
+// at rest and on refusals. Means are over the tokens of one micro-batch, so `train.micro_batch` changes them. 1 copy of the weights
+// for the start model, 2 in rehearsal, half a copy a displacement.
 // Watch: harmful_fresh and benign_fresh must fall too: a reading that is right for the displacements in the bank alone is memorised.
 // keep_loss must stay small.
 //

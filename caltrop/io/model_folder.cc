@@ -157,4 +157,9 @@ std::string ModelFolder::sha256() const {
   return caltrop::sha256(lines);
 }
 
+Json generation_config(const fs::path& folder) {
+  const fs::path path = folder / "generation_config.json";
+  return fs::exists(path) ? read_json(path) : Json();
+}
+
 }  // namespace caltrop

@@ -51,6 +51,9 @@ using TextFiles = std::vector<std::pair<std::string, std::string>>;
 
 inline constexpr int64_t kShardBytes = 5'000'000'000;
 
+/// generation_config.json of the folder; null if there is none.
+Json generation_config(const std::filesystem::path& folder);
+
 /// Writes config.json, generation_config.json (unless null), the weights and `text_files` into a new folder,
 /// making its parents. Weights of more than `shard_bytes` are cut into files of at most so much (a larger
 /// tensor stands alone) with an index. All is built in a folder beside `path` and renamed into place, so that

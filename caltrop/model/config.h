@@ -7,10 +7,11 @@
 #include <vector>
 
 #include "caltrop/base/json.h"
-#include "caltrop/io/model_folder.h"
 #include "caltrop/tensor/tensor.h"
 
 namespace caltrop {
+
+class ModelFolder;
 
 struct ModelConfig {
   int64_t vocabulary = 0;   // V

@@ -9,7 +9,6 @@
 #include <ATen/Context.h>
 
 #include "caltrop/base/error.h"
-#include "caltrop/base/files.h"
 #include "caltrop/io/model_folder.h"
 #include "caltrop/model/model.h"
 
@@ -59,9 +58,7 @@ bool bf16_is_fast(const at::Device& device) {
 
 ModelConfig read_model_config(const ModelFolder& folder) {
   ModelConfig config = read_model_config(folder.config(), (folder.path() / "config.json").string());
-  const std::filesystem::path generation = folder.path() / "generation_config.json";
-  if (!std::filesystem::exists(generation)) return config;
-  const Json json = read_json(generation);
+  const Json json = generation_config(folder.path());
   const Json ids = json.is_object() && json.contains("eos_token_id") ? json["eos_token_id"] : Json();
   for (const Json& id : ids.is_array() ? ids : Json::array({ids})) {
     if (id.is_number_integer() &&

@@ -40,29 +40,16 @@ void refuse_foreign_folder(const fs::path& path) {
   }
 }
 
-/// Where two specs differ first, in words; "" where they do not.
-std::string first_difference(const Json& old_value, const Json& new_value, const std::string& name) {
-  if (old_value == new_value) return "";
-  if (old_value.is_object() && new_value.is_object()) {
-    const auto at = [](const Json& object, const std::string& key) {
-      return object.contains(key) ? object.at(key) : Json();
-    };
-    for (const Json* side : {&old_value, &new_value}) {
-      for (const auto& [key, unused] : side->items()) {
-        const std::string inner = name.empty() ? key : name + "." + key;
-        const std::string found = first_difference(at(old_value, key), at(new_value, key), inner);
-        if (!found.empty()) return found;
-      }
-    }
-    return "";
-  }
+/// "train.steps is 40 there and 60 here"
+std::string in_words(const SpecDifference& difference) {
   constexpr size_t kLongest = 60;
   const auto brief = [](const Json& value) {
     std::string line = to_line(value);
     if (line.size() > kLongest) line = line.substr(0, kLongest) + "…";
     return line;
   };
-  return fmt::format("{} is {} there and {} here", name, brief(old_value), brief(new_value));
+  return fmt::format("{} is {} there and {} here", difference.path, brief(difference.then),
+                     brief(difference.now));
 }
 
 void refuse_other_spec(const fs::path& path, const Json& manifest, const std::string& spec_hash,
@@ -81,15 +68,14 @@ void refuse_other_spec(const fs::path& path, const Json& manifest, const std::st
     }
     return;
   }
-  std::string difference;
-  if (manifest.contains("spec") && manifest_start.contains("spec")) {
-    difference = first_difference(manifest.at("spec"), manifest_start.at("spec"), "");
-  }
+  std::optional<SpecDifference> difference;
+  if (manifest.contains("spec") && manifest_start.contains("spec"))
+    difference = first_difference(manifest.at("spec"), manifest_start.at("spec"));
   throw UserError(
       "{}: belongs to another spec: {} there, {} here{}; choose another --out, or delete the folder if it "
       "is no longer wanted",
       path.string(), have.substr(0, 12), spec_hash.substr(0, 12),
-      difference.empty() ? "" : " (" + difference + ")");
+      difference ? " (" + in_words(*difference) + ")" : "");
 }
 
 /// A lock on the whole file that belongs to its open description: it goes with the process, however that
@@ -139,6 +125,24 @@ double number_or(const Json& object, const char* key, double fallback) {
 }
 
 }  // namespace
+
+std::optional<SpecDifference> first_difference(const Json& then, const Json& now, NewKeys new_keys,
+                                               const std::string& path) {
+  if (then == now) return std::nullopt;
+  if (!then.is_object() || !now.is_object()) return SpecDifference{path, then, now};
+  const auto at = [](const Json& object, const std::string& key) {
+    return object.contains(key) ? object.at(key) : Json();
+  };
+  std::vector<const Json*> sides = {&then};
+  if (new_keys == NewKeys::kCount) sides.push_back(&now);
+  for (const Json* side : sides) {
+    for (const auto& [key, unused] : side->items()) {
+      const std::string inner = path.empty() ? key : path + "." + key;
+      if (auto found = first_difference(at(then, key), at(now, key), new_keys, inner)) return found;
+    }
+  }
+  return std::nullopt;
+}
 
 void make_folder(const fs::path& path) {
   std::error_code error;

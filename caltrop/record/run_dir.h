@@ -15,6 +15,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include "caltrop/base/error.h"
@@ -82,6 +83,17 @@ class RunDir {
 bool is_run_dir(const std::filesystem::path& path);
 /// Whether `path` holds DONE.
 bool is_finished_run(const std::filesystem::path& path);
+/// The first value in which two specs differ: its path, like "train.steps", and both values; null where there is none.
+struct SpecDifference {
+  std::string path;
+  Json then, now;
+};
+/// `kIgnore`: what `then` does not speak of, since the program has learnt it later, is no difference.
+enum class NewKeys { kCount, kIgnore };
+std::optional<SpecDifference> first_difference(const Json& then, const Json& now,
+                                               NewKeys new_keys = NewKeys::kCount,
+                                               const std::string& path = "");
+
 /// Makes a folder and those above it. Throws UserError.
 void make_folder(const std::filesystem::path& path);
 /// Whether some process works in the run directory `path` at this moment.

@@ -81,8 +81,10 @@ std::string names(const std::vector<const Row*>& rows) {
   return join(attacks);
 }
 
+std::string in_steps(const Patience& patience) { return count(patience.steps, "step"); }
+
 std::string after(const std::optional<Patience>& patience) {
-  return patience ? " after " + count(patience->steps, "step") : "";
+  return patience ? " after " + in_steps(*patience) : "";
 }
 
 std::string in_seeds(const Row& row) {
@@ -92,10 +94,10 @@ std::string in_seeds(const Row& row) {
 }
 
 /// "usable harm after 20 steps"; of several seeds "usable harm in 3 of 3 seeds, first after 20 steps".
-std::string outcome_and_patience(const Row& row) {
-  const std::string seeds = in_seeds(row);
-  return row.worst + seeds + (row.until_usable_harm && !seeds.empty() ? ", first" : "") +
-         after(row.until_usable_harm);
+std::string outcome_and_patience(const Row& row, std::string (*in_full)(const Patience&)) {
+  const std::string outcome = row.worst + in_seeds(row);
+  if (!row.until_usable_harm) return outcome;
+  return outcome + (outcome == row.worst ? " after " : ", first after ") + in_full(*row.until_usable_harm);
 }
 
 /// The row that got there first. An attack that went on from another one counts its own steps only, so it comes last.
@@ -112,7 +114,7 @@ const Row& least_patience(const std::vector<const Row*>& rows, std::optional<Pat
 std::string how_beaten(const Proof& proof, const Facts& facts) {
   const Row& row = least_patience(facts.beaten(), &Row::until_usable_harm);
   const Row* bare = undefended_row(proof, row);
-  std::string text = outcome_and_patience(row);
+  std::string text = outcome_and_patience(row, in_steps);
   if (bare != nullptr && bare->until_usable_harm && row.until_usable_harm) {
     const int64_t steps = bare->until_usable_harm->steps;
     text += steps < row.until_usable_harm->steps
@@ -169,12 +171,7 @@ void judge_undefended(const Facts& facts, ModelVerdict& verdict) {
   }
   const Row& row = least_patience(beaten, &Row::until_usable_harm);
   verdict.tone = Tone::kBad;
-  const std::string seeds = in_seeds(row);
-  verdict.headline =
-      fmt::format("No defence: {}{}{}.", row.worst, seeds,
-                  row.until_usable_harm ? fmt::format("{} after {}", seeds.empty() ? "" : ", first",
-                                                      patience_in_full(*row.until_usable_harm))
-                                        : "");
+  verdict.headline = fmt::format("No defence: {}.", outcome_and_patience(row, patience_in_full));
 }
 
 void judge_defended(const Proof& proof, const Facts& facts, ModelVerdict& verdict) {

@@ -6,11 +6,6 @@ namespace caltrop {
 
 namespace fs = std::filesystem;
 
-Json generation_config(const fs::path& folder) {
-  const fs::path path = folder / "generation_config.json";
-  return fs::exists(path) ? read_json(path) : Json();
-}
-
 TextFiles text_files(const fs::path& folder) {
   TextFiles files;
   for (const char* name : {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",

@@ -8,9 +8,6 @@
 
 namespace caltrop {
 
-/// generation_config.json of the folder; null if there is none.
-Json generation_config(const std::filesystem::path& folder);
-
 /// Adds path -> SHA-256 of each text file of the folder that a run reads, generation_config.json too. What identifies a run
 /// (`spec_hash`) holds the weights and config.json; these are inputs that a resumed run must find unchanged.
 void add_text_hashes(const std::filesystem::path& folder, Json& inputs);

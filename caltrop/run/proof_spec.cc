@@ -19,6 +19,11 @@ StageSpec stage_of(StageKind kind, const Json& proof, Json stage, const std::str
   if (stage.contains("model"))
     throw UserError(
         "{}: 'model' is the proof's to say; a model hardened elsewhere is a defence with 'folder'", who);
+  for (const char* key : {"seed", "clean_model"}) {
+    if (stage.contains(key))
+      throw UserError("{}: '{}' is the proof's to say: its 'seeds', and its 'model', which is the clean one",
+                      who, key);
+  }
   for (const char* key : {"model", "domain", "device", "dtype"}) {
     if (proof.contains(key) && !stage.contains(key)) stage[key] = proof[key];
   }
@@ -32,11 +37,6 @@ StageSpec stage_of(StageKind kind, const Json& proof, Json stage, const std::str
     } else if (!stage.contains("evaluate")) {
       stage["evaluate"] = proof["evaluate"];  // no object: reading it says so
     }
-  }
-  for (const char* key : {"seed", "clean_model"}) {
-    if (stage.contains(key))
-      throw UserError("{}: '{}' is the proof's to say: its 'seeds', and its 'model', which is the clean one",
-                      who, key);
   }
   stage["clean_model"] = proof["model"];
   try {

@@ -36,28 +36,15 @@ void in_turns(size_t count, const std::function<bool(size_t)>& attempt) {
   }
 }
 
-/// The first key, as a path, at which a run's own spec says something else than `now`; "" where they agree. Options that the
-/// program has learnt since then are no difference.
-std::string difference(const Json& recorded, const Json& now, const std::string& path = "") {
-  for (const auto& [key, value] : recorded.items()) {
-    const std::string here = path.empty() ? key : path + "." + key;
-    if (!now.contains(key)) return here;
-    const std::string below = value.is_object() && now[key].is_object() ? difference(value, now[key], here)
-                              : value != now[key]                       ? here
-                                                                        : "";
-    if (!below.empty()) return below;
-  }
-  return "";
-}
-
 /// Whether a finished run may stand for `stage`, which is to be judged; says why not. Where its model lies may have changed.
 bool stands_for(const fs::path& run, const StageSpec& stage) {
   Json recorded = required<Json>(read_manifest(run), "spec", run.string());
   recorded.erase("model");
-  const std::string path = difference(recorded, write_stage_spec(stage));
-  if (!path.empty())
-    warn("{}: left out: it was made with another '{}' than the proof asks for now", run.string(), path);
-  return path.empty();
+  const auto found = first_difference(recorded, write_stage_spec(stage), NewKeys::kIgnore);
+  if (found)
+    warn("{}: left out: it was made with another '{}' than the proof asks for now", run.string(),
+         found->path);
+  return !found;
 }
 
 /// The models of the grid: the undefended one, then each defended one; each in models/<name>.

@@ -106,19 +106,7 @@ StageSpec read_stage_spec(StageKind kind, const Json& json, const std::string& w
     throw UserError("{}: 'stop_at_useful_rate' is for attacks; a defence runs to its end", who);
   }
   const auto objective = make_objective(spec, who);
-  const Json options = objective->options();
-  if (options.contains("updates")) {  // it learns from responses of its own
-    if (options["updates"].get<int64_t>() > spec.train.batch)
-      throw UserError(
-          "{}: {}: option 'updates' is {}, and a rollout of train.batch {} prompts cannot be cut into more "
-          "parts than that",
-          who, spec.method, options["updates"].get<int64_t>(), spec.train.batch);
-    if (spec.train.micro_batch > 0)
-      throw UserError(
-          "{}: 'train.micro_batch' does not cut the responses of {}; a smaller train.batch, or "
-          "options.samples, needs less",
-          who, spec.method);
-  }
+  objective->check_training(spec.train, who);
   if (objective->needs_fp32()) {
     if (spec.compute.dtype == "bf16")
       throw UserError(

@@ -95,20 +95,20 @@ struct CellResult {
     }
     return nullptr;
   }
-  /// What the run is worth: to an attacker, who keeps the best checkpoint; to a user, who must live with the worst. What an
-  /// attack before it left behind (`after`) is not what benign training did.
+  /// Where its own doing begins: step 0 of an attack with `after` is what the one before it left.
+  std::ptrdiff_t own() const { return !cell->attack->after.empty() && observations.size() > 1 ? 1 : 0; }
+
+  /// What the run is worth: to an attacker, who keeps the best checkpoint, inherited or not; to a user, who must live with the
+  /// worst that it did.
   Outcome outcome() const {
-    if (cell->attack->arm != "benign") return attackers_best(outcomes);
-    const bool inherits = !cell->attack->after.empty() && outcomes.size() > 1;
-    return users_worst({outcomes.begin() + (inherits ? 1 : 0), outcomes.end()});
+    return cell->attack->arm == "benign" ? users_worst({outcomes.begin() + own(), outcomes.end()})
+                                         : attackers_best(outcomes);
   }
 
-  /// Steps of this attack until `wanted`, with what those steps cost; null if it never came. What an attack before it left is
-  /// not its doing.
+  /// Its own steps until `wanted`, with what they cost; null if it never came.
   Json patience(bool (*wanted)(Outcome)) const {
-    const auto from = static_cast<std::ptrdiff_t>(!cell->attack->after.empty() && observations.size() > 1);
-    const auto step = first_step({observations.begin() + from, observations.end()},
-                                 {outcomes.begin() + from, outcomes.end()}, wanted);
+    const auto step = first_step({observations.begin() + own(), observations.end()},
+                                 {outcomes.begin() + own(), outcomes.end()}, wanted);
     if (!step) return nullptr;
     const auto all = static_cast<double>(std::max<int64_t>(1, totals["steps"].get<int64_t>()));
     const double share = static_cast<double>(*step) / all;

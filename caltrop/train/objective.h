@@ -21,6 +21,8 @@
 
 namespace caltrop {
 
+struct TrainOptions;
+
 class Objective {
  public:
   virtual ~Objective() = default;
@@ -35,6 +37,9 @@ class Objective {
   /// Copies of all weights that the method holds at its peak, gradients it keeps included: for the memory
   /// forecast.
   virtual int64_t weight_copies() const { return 0; }
+
+  /// Throws UserError, beginning with `who`, for a way of training that the method cannot follow.
+  virtual void check_training(const TrainOptions& /*train*/, const std::string& /*who*/) const {}
 
   /// Whether it takes differences of gradients, which drown in the rounding of a computation in bf16.
   virtual bool needs_fp32() const { return false; }

@@ -9,6 +9,7 @@
 #include "caltrop/base/error.h"
 #include "caltrop/kernels/token_nll.h"
 #include "caltrop/train/advantages.h"
+#include "caltrop/train/trainer.h"
 
 namespace caltrop {
 namespace {
@@ -67,6 +68,20 @@ void check_policy_options(const PolicyOptions& options, const std::string& who) 
   }
   if (options.temperature == 0)
     throw UserError("{}: 'temperature' is 0: all responses to a prompt would be the same", who);
+}
+
+void check_rollout_training(const PolicyOptions& options, const TrainOptions& train,
+                            const std::string& method, const std::string& who) {
+  if (options.updates > train.batch)
+    throw UserError(
+        "{}: {}: option 'updates' is {}, and a rollout of train.batch {} prompts cannot be cut into more "
+        "parts than that",
+        who, method, options.updates, train.batch);
+  if (train.micro_batch > 0)
+    throw UserError(
+        "{}: 'train.micro_batch' does not cut the responses of {}; a smaller train.batch, or "
+        "options.samples, needs less",
+        who, method);
 }
 
 std::vector<double> pay_by(const std::string& who, const std::string& name, const RewardFn& reward,

@@ -47,6 +47,13 @@ struct PolicyOptions : RolloutOptions {
 /// Throws UserError for what cannot be: groups of one where the algorithm compares within groups.
 void check_policy_options(const PolicyOptions& options, const std::string& who);
 
+struct TrainOptions;
+
+/// A rollout is cut into `updates` parts of whole prompts, and no further. Throws UserError, beginning with `who`, if `train` asks
+/// for more. `method`: its name.
+void check_rollout_training(const PolicyOptions& options, const TrainOptions& train,
+                            const std::string& method, const std::string& who);
+
 /// What the reward called `name` pays. Throws UserError "<who>: …" if it gives more or fewer numbers than responses, or one that is not finite.
 std::vector<double> pay_by(const std::string& who, const std::string& name, const RewardFn& reward,
                            const std::vector<Response>& responses);

@@ -21,12 +21,6 @@ class RlTest : public testing::Test {
     objective->prepare(*model, tokenizer);
     return objective;
   }
-  static double named(const std::string& name, const Scalars& scalars) {
-    for (const auto& [key, value] : scalars) {
-      if (key == name) return value.item<double>();
-    }
-    throw std::logic_error("no scalar " + name);
-  }
   RewardFn by_length() {
     return [this](const std::vector<std::string>& prompts, const std::vector<std::string>& responses) {
       asked = prompts;
@@ -58,7 +52,7 @@ TEST_F(RlTest, ATiedBatchTeachesNothingAndSaysSo) {
       make({{"samples", 3}, {"max_new_tokens", 4}},
            [](const auto&, const auto& responses) { return std::vector<double>(responses.size(), 1.0); });
   Step now = step();
-  EXPECT_EQ(named("tied_groups", objective->add_gradients(now)), 1);
+  EXPECT_EQ(test::scalar(objective->add_gradients(now), "tied_groups"), 1);
   EXPECT_EQ(global_norm(test::take_gradients(*model)).item<double>(), 0);
 }
 
@@ -128,10 +122,7 @@ TEST_F(RlTest, TheKlToTheStartModelIsAddedToTheLoss) {
   PolicyUpdates with(policy);
   without.prepare(*model, tokenizer), with.prepare(*model, tokenizer);
   const auto start = model->frozen_copy();
-  {
-    const at::NoGradGuard off;
-    for (const auto& [name, p] : model->parameters()) p.mul_(1.05);
-  }
+  test::scale_weights(*model, 1.05);
   const auto of = [&](PolicyUpdates& updates) {
     Step now = step();
     updates.advance(now, "prompts", [](const std::vector<Response>& responses) {
@@ -163,7 +154,7 @@ TEST_F(RlTest, AnEqualPromptIsAGroupOfItsOwn) {
   Step now = step();
   std::vector<TokenRow> twice(2, now.rows("prompts").front());
   now.keep_rows({{"prompts", twice}});
-  EXPECT_EQ(named("tied_groups", objective->add_gradients(now)), 0.5);
+  EXPECT_EQ(test::scalar(objective->add_gradients(now), "tied_groups"), 0.5);
   EXPECT_EQ(asked, std::vector<std::string>(4, "prompt 0"));
   EXPECT_GT(global_norm(test::take_gradients(*model)).item<double>(), 0);
 }

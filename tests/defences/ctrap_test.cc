@@ -130,8 +130,7 @@ TEST_F(CtrapTest, SecondOrderIsTheDerivativeThroughTheImaginedStep) {
 
     const MathMode math;
     const test::TwinBatches batches = twin_batches();
-    std::vector<Tensor> theta;
-    for (const auto& [name, p] : model->parameters()) theta.push_back(p);
+    const std::vector<Tensor> theta = test::parameters_of(*model);
     const auto loss = [](const Model& at_weights, const Batch& rows, const Tensor& labels) {
       const Tensor hidden = at_weights.forward(rows.tokens).index_select(0, rows.label_positions);
       return at::cross_entropy_loss(at::linear(hidden, at_weights.head()), labels);

@@ -46,12 +46,7 @@ class MethodTest : public testing::Test {
     return gradients(*make(name, options));
   }
 
-  double scalar(const std::string& name) const {
-    for (const auto& [key, value] : scalars) {
-      if (key == name) return value.item<double>();
-    }
-    throw std::logic_error("no scalar " + name);
-  }
+  double scalar(const std::string& name) const { return test::scalar(scalars, name); }
 
   /// The batch that make_step gives the i-th stream, counted from 1.
   static Batch batch(uint64_t i) { return pack(random_rows(i, 6)); }
@@ -71,13 +66,7 @@ class MethodTest : public testing::Test {
       mean = mean + at::cross_entropy_loss(at::linear(h, model->head()), rows.labels) /
                         static_cast<double>(trace.states.size());
     }
-    std::vector<Tensor> parameters;
-    for (const auto& [name, p] : model->parameters()) parameters.push_back(p);
-    return torch::autograd::grad({-at::log1p(mean)}, parameters);
-  }
-  void move_by_one_percent() const {
-    const at::NoGradGuard off;
-    for (const auto& [name, p] : model->parameters()) p.mul_(1.01);
+    return torch::autograd::grad({-at::log1p(mean)}, parameters_of(*model));
   }
 };
 

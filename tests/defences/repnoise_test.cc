@@ -40,8 +40,7 @@ TEST_F(RepNoiseTest, TheNoiseTermIsTheMeanDiscrepancyOfFlattenedMlpOutputs) {
     total = total + mmd(flat(x), flat(noise)) / static_cast<double>(trace.mlp_outputs.size());
   }
   EXPECT_NEAR(total.item<double>(), scalar("noise_loss"), 1e-5);
-  std::vector<Tensor> parameters;
-  for (const auto& [name, p] : model->parameters()) parameters.push_back(p);
+  const std::vector<Tensor> parameters = test::parameters_of(*model);
   auto noise = torch::autograd::grad({total}, parameters, {}, {}, false, /*allow_unused=*/true);
   for (size_t i = 0; i < noise.size(); ++i) {
     if (!noise[i].defined()) noise[i] = at::zeros_like(parameters[i]);  // the last norm comes after every MLP

@@ -8,11 +8,6 @@ namespace {
 /// SEAM by autograd and nothing else: the cosine of two gradients, differentiated. Streams: 1 harmful, 2 refusals, 3 general.
 class SeamTest : public test::MethodTest {
  protected:
-  std::vector<Tensor> parameters() const {
-    std::vector<Tensor> list;
-    for (const auto& [name, p] : model->parameters()) list.push_back(p);
-    return list;
-  }
   Tensor loss(const Batch& rows) const {
     const Tensor hidden = model->forward(rows.tokens).index_select(0, rows.label_positions);
     return at::cross_entropy_loss(at::linear(hidden, model->head()), rows.labels);
@@ -20,13 +15,13 @@ class SeamTest : public test::MethodTest {
 
   Gradients cosine_gradient() const {
     const MathMode math;
-    const auto a = torch::autograd::grad({loss(batch(1))}, parameters(), {}, true, true);
-    const auto b = torch::autograd::grad({loss(batch(3))}, parameters(), {}, true, true);
+    const auto a = torch::autograd::grad({loss(batch(1))}, test::parameters_of(*model), {}, true, true);
+    const auto b = torch::autograd::grad({loss(batch(3))}, test::parameters_of(*model), {}, true, true);
     Tensor ab = at::zeros({}), aa = at::zeros({}), bb = at::zeros({});
     for (size_t i = 0; i < a.size(); ++i) {
       ab = ab + (a[i] * b[i]).sum(), aa = aa + a[i].square().sum(), bb = bb + b[i].square().sum();
     }
-    return torch::autograd::grad({ab / (aa.sqrt() * bb.sqrt())}, parameters());
+    return torch::autograd::grad({ab / (aa.sqrt() * bb.sqrt())}, test::parameters_of(*model));
   }
 };
 

@@ -61,7 +61,7 @@ TEST_F(TarTest, TheAnchorIsTheDistanceFromTheStartModelsStates) {
   Json anchored = bare;
   anchored["anchor"] = 3;
   const auto without = make("tar", bare), with = make("tar", anchored);
-  move_by_one_percent();
+  test::scale_weights(*model, 1.01);
   const auto of = [&](Objective& objective) {
     Step step = test::make_step(*model, {"harmful", "general"}, 6, 6);
     objective.add_gradients(step);

@@ -40,10 +40,7 @@ TEST_F(UnlearningTest, NpoRetainsByAnswersOrByKl) {
 
 TEST_F(UnlearningTest, NpoDoesNotDependOnMicroBatches) {
   const auto npo = make("npo", Json::object());
-  {  // away from the reference
-    const at::NoGradGuard off;
-    for (const auto& [name, p] : model->parameters()) p.mul_(1.01);
-  }
+  test::scale_weights(*model, 1.01);  // away from the reference
   const auto of = [&](int64_t part) {
     Step step = test::make_step(*model, npo->streams(), 6, part);
     npo->add_gradients(step);

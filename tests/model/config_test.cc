@@ -1,5 +1,6 @@
 #include "caltrop/model/config.h"
 
+#include "caltrop/io/model_folder.h"
 #include "tests/support/tiny_model.h"
 
 namespace caltrop {

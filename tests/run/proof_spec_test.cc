@@ -88,49 +88,45 @@ TEST(ProofSpec, AnAttackMayGoOnWithTheModelThatAnotherLeft) {
                     "proof: attacks: then: 'after' is 'many', want an attack that stands above it: few");
 }
 
-TEST(ProofSpec, ATwinIsTrainedAlikeOnBenignRows) {
+/// What the proof above is refused with, once `value` stands at `path`.
+void expect_refused(const std::string& path, const Json& value, const std::string& message) {
   Json json = proof();
-  json["attacks"]["chat"]["train"]["optimizer"] = "sgd";
-  EXPECT_USER_ERROR(read_proof_spec(json, "proof"),
-                    "proof: 'recipes-learning_rate-1e-05' and its twin 'chat-learning_rate-1e-05' must be "
-                    "trained alike, but "
-                    "train.optimizer is \"adamw\" and \"sgd\"");
-  json = proof();
-  json["attacks"]["chat"]["options"]["data"] = "mixed";
-  EXPECT_USER_ERROR(read_proof_spec(json, "proof"),
-                    "proof: the twin of 'recipes-learning_rate-1e-05', 'chat-learning_rate-1e-05', trains on "
-                    "harmful rows; want a benign "
-                    "one");
-  json = proof();
-  json["attacks"] = {{"recipes", {{"method", "sft"}, {"twin", "chat"}}}, {"kind", {{"method", "sft"}}}};
-  EXPECT_USER_ERROR(read_proof_spec(json, "proof"),
-                    "proof: attacks: recipes: 'twin' is 'chat', want one of: kind");
+  set_path(json, path, value, "test");
+  EXPECT_USER_ERROR(read_proof_spec(json, "proof"), message);
+}
+
+TEST(ProofSpec, ATwinIsTrainedAlikeOnBenignRows) {
+  expect_refused("attacks.chat.train.optimizer", "sgd",
+                 "proof: 'recipes-learning_rate-1e-05' and its twin 'chat-learning_rate-1e-05' must be "
+                 "trained alike, but "
+                 "train.optimizer is \"adamw\" and \"sgd\"");
+  expect_refused("attacks.chat.options.data", "mixed",
+                 "proof: the twin of 'recipes-learning_rate-1e-05', 'chat-learning_rate-1e-05', trains on "
+                 "harmful rows; want a "
+                 "benign one");
+  expect_refused("attacks",
+                 {{"recipes", {{"method", "sft"}, {"twin", "chat"}}}, {"kind", {{"method", "sft"}}}},
+                 "proof: attacks: recipes: 'twin' is 'chat', want one of: kind");
 }
 
 TEST(ProofSpec, WhatIsTheProofsToSayIsRefusedInAStage) {
-  for (const char* key : {"seed", "clean_model"}) {
-    Json json = proof();
-    json["attacks"]["chat"][key] = 1;
-    EXPECT_USER_ERROR(read_proof_spec(json, "proof"),
-                      fmt::format("proof: attacks: chat: '{}' is the proof's to say: its 'seeds', and its "
-                                  "'model', which is the clean one",
-                                  key));
+  for (const std::string key : {"seed", "clean_model"}) {
+    expect_refused(
+        "attacks.chat." + key, 1,
+        fmt::format(
+            "proof: attacks: chat: '{}' is the proof's to say: its 'seeds', and its 'model', which is the "
+            "clean one",
+            key));
   }
-  Json json = proof();
-  json["defences"]["trap"]["model"] = "other";
-  EXPECT_USER_ERROR(read_proof_spec(json, "proof"),
-                    "proof: defences: trap: 'model' is the proof's to say; a model hardened elsewhere is a "
-                    "defence with 'folder'");
+  expect_refused("defences.trap.model", "other",
+                 "proof: defences: trap: 'model' is the proof's to say; a model hardened elsewhere is a "
+                 "defence with 'folder'");
 }
 
 TEST(ProofSpec, AMethodsComplaintSaysWhichStage) {
-  Json json = proof();
-  json["attacks"]["chat"]["options"]["poisn"] = 1;
-  EXPECT_USER_ERROR(read_proof_spec(json, "proof"),
-                    "proof: attacks: chat: sft: no option 'poisn'; it has: data, poison");
-  json = proof();
-  json["attacks"]["chat"]["method"] = "sfd";
-  EXPECT_USER_ERROR(read_proof_spec(json, "proof"), "proof: attacks: chat: no attack 'sfd'; it has: rl, sft");
+  expect_refused("attacks.chat.options.poisn", 1,
+                 "proof: attacks: chat: sft: no option 'poisn'; it has: data, poison");
+  expect_refused("attacks.chat.method", "sfd", "proof: attacks: chat: no attack 'sfd'; it has: rl, sft");
 }
 
 TEST(ProofSpec, EveryRecipeOfTheTreeReads) {

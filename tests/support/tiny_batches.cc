@@ -43,6 +43,24 @@ std::vector<double> by_length(const std::vector<std::string>&, const std::vector
   return paid;
 }
 
+double scalar(const Scalars& scalars, const std::string& name) {
+  for (const auto& [key, value] : scalars) {
+    if (key == name) return value.item<double>();
+  }
+  throw std::logic_error("no scalar " + name);
+}
+
+std::vector<Tensor> parameters_of(const Model& model) {
+  std::vector<Tensor> list;
+  for (const auto& [name, parameter] : model.parameters()) list.push_back(parameter);
+  return list;
+}
+
+void scale_weights(const Model& model, double factor) {
+  const at::NoGradGuard off;
+  for (const Tensor& parameter : parameters_of(model)) parameter.mul_(factor);
+}
+
 Gradients take_gradients(const Model& model) {
   Gradients gradients;
   for (const auto& [name, parameter] : model.parameters()) {

@@ -18,6 +18,13 @@ Step make_step(const Model& model, const std::vector<std::string>& streams, int6
 std::vector<double> by_length(const std::vector<std::string>& prompts,
                               const std::vector<std::string>& responses);
 
+/// The scalar called `name`. Throws where there is none, so that no test passes by not finding it.
+double scalar(const Scalars& scalars, const std::string& name);
+
+std::vector<Tensor> parameters_of(const Model& model);
+/// Leaves the start: all weights times `factor`.
+void scale_weights(const Model& model, double factor);
+
 /// `.grad` of every parameter (zeros where it is undefined), then cleared.
 Gradients take_gradients(const Model& model);
 
