@@ -102,7 +102,7 @@ void train_steps(const std::string& folder, const std::string& domain_file, int6
                              .make(parse_yaml_value(method_options, "bench_caltrop: options"));
   const auto examples = stream_examples(objective->streams(), domain, method == "sft" ? "attack" : "defence",
                                         {}, {}, objective->options(), 0);
-  const auto streams = make_streams(examples, encoder, options.longest, 0);
+  const auto streams = make_streams(examples, encoder, options.longest, options.longest, 0);
   objective->prepare(*model, encoder.tokenizer());
 
   std::vector<double> flops;  // of one pass forward and one backward over each stream

@@ -37,6 +37,7 @@ machine() {
   line memory "$memory GiB"
   line disk "$disk GiB free"
   line accelerator "$([ -e /dev/nvidiactl ] && nvidia-smi --query-gpu=name,memory.total --format=csv,noheader 2>/dev/null | paste -sd';' || echo none)"
+  if [ ! -w . ]; then problem "this folder cannot be written to, and ./run keeps in it all that it makes: $PWD"; fi
   if [ "${memory%.*}" -lt $needed_memory ]; then problem "the demo takes up to $needed_memory GiB of memory"; fi
   if [ "${disk%.*}" -lt $needed_disk ]; then problem "packages, torch and builds take up to $needed_disk GiB of disk"; fi
 }
@@ -53,6 +54,8 @@ tools() {
   local browser found=''
   for browser in "${browsers[@]}"; do found=${found:-$(command -v "$browser" || true)}; done
   line browser "${found:-missing (only the test of the report needs one)}"
+  if is_done npm-uplot "$uplot_version"; then line uPlot "$uplot_version"; else line uPlot missing
+    problem "uPlot $uplot_version is missing: ./run build fetches it, and node with npm where the system has none"; fi
   local missing
   missing=$(missing_packages "${build_packages[@]}" | paste -sd' ')
   line packages "${missing:+missing: }${missing:-complete}"

@@ -4,9 +4,9 @@
     python tools/make_method_baselines.py          (needs torch, transformers and safetensors)
 
 Each function below follows the computation of the method's official repository, in the order and with the constants that it
-has there, in fp32, on padded batches. One thing is ours in all of them: losses are over the answer's tokens, where the
-repositories mask by comparing token ids or train on prompts and padding (SEAM, RepNoise). tests/defences/official_test.cc holds
-our methods to it.
+has there, in fp32, on padded batches. Two things are ours: losses are over the answer's tokens, where the repositories mask
+by comparing token ids or train on prompts and padding, and weights that would hide a term are larger (SEAM, RepNoise).
+tests/defences/official_test.cc holds our methods to it.
 """
 import json
 import math
@@ -131,8 +131,8 @@ def layerwise(model, batch):
     return sum(losses) / len(losses)
 
 
-def seam(model, harmful, refusals, general, alpha=1.0, beta=0.01, eps=1e-3):
-    """ZJUWYH/seam, src/core/trainer.py."""
+def seam(model, harmful, refusals, general, alpha=1.0, beta=1.0, eps=1e-3):
+    """ZJUWYH/seam, src/core/trainer.py; beta is 0.01 there, at which the coupling is one part in a hundred of the gradient."""
     saved = save(model)
     h, b = padded(harmful), padded(general)
     ul = gradients(model, -torch.log(1 + layerwise(model, h)))
@@ -190,9 +190,27 @@ def mmd(x, y):
     return torch.mean(kernels[:n, :n] + kernels[n:, n:] - kernels[:n, n:] - kernels[n:, :n])
 
 
-def repnoise(model, noise, harmful, refusals, general, beta=0.001, alpha=1.0):
-    """domenicrosati/representation-noising, loss.py; noise is given, one [B,T,D] a layer. Hidden states are read where an answer
-    token is predicted, one position before it."""
+def drawn_by_caltrop(name, rows, width):
+    """What caltrop/base/random.h gives as the first normals of the stream of this name, seed 0: the method draws its own noise."""
+    cut, golden = 2 ** 64 - 1, 0x9E3779B97F4A7C15
+
+    def mix(z):
+        z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & cut
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & cut
+        return z ^ (z >> 31)
+
+    key = 0xCBF29CE484222325
+    for byte in name.encode():
+        key = ((key ^ byte) * 0x100000001B3) & cut
+    key = mix(mix(golden) ^ key)
+    uniform = lambda i: (mix((key + golden * i) & cut) >> 11) * 2.0 ** -53
+    normal = lambda i: math.sqrt(-2 * math.log(1 - uniform(2 * i + 1))) * math.cos(2 * math.pi * uniform(2 * i + 2))
+    return torch.tensor([normal(i) for i in range(rows * width)]).view(rows, width)
+
+
+def repnoise(model, harmful, refusals, general, beta=1.0, alpha=1.0):
+    """domenicrosati/representation-noising, loss.py; beta is 0.001 there, at which the noise hardly shows in the gradient. Hidden
+    states are read where an answer token is predicted, one position before it."""
     batch, outputs, handles = padded(harmful), [], []
     for layer in model.model.layers:
         handles.append(layer.mlp.register_forward_hook(lambda m, i, o: outputs.append(o)))
@@ -201,9 +219,11 @@ def repnoise(model, noise, harmful, refusals, general, beta=0.001, alpha=1.0):
     predicts = torch.zeros_like(batch["labels"], dtype=torch.bool)
     predicts[:, :-1] = batch["labels"][:, 1:] >= 0
     discrepancy = 0
-    for output, n in zip(outputs, noise):
+    for layer, output in enumerate(outputs):
         m = predicts.unsqueeze(-1).float()
-        discrepancy = discrepancy + mmd((output * m).flatten(1), (n * m).flatten(1)) / len(outputs)
+        noise = torch.zeros_like(output)
+        noise[predicts] = drawn_by_caltrop(f"noise of layer {layer} for micro-batch 0 at step 0", int(predicts.sum()), output.size(2))
+        discrepancy = discrepancy + mmd((output * m).flatten(1), noise.flatten(1)) / len(outputs)
     harmless = cross_entropy(model, padded(refusals))
     return gradients(model, harmless + beta * discrepancy - alpha * torch.log(1 + layers))
 
@@ -216,12 +236,8 @@ def main():
     load = lambda: LlamaForCausalLM.from_pretrained(ROOT / "llama/tied", dtype=torch.float32, attn_implementation="eager")
     names = [name for name, _ in load().named_parameters()]
     result = {}
-    for method in (ctrap, booster, vaccine, seam, npo, npo_ctrap):
+    for method in (ctrap, booster, vaccine, seam, npo, npo_ctrap, repnoise):
         result |= {f"{method.__name__}/{n}": g for n, g in zip(names, method(load(), **rows))}
-    longest = max(len(row["ids"]) for row in rows["harmful"])
-    noise = [torch.randn(4, longest, 24, generator=generator) for _ in load().model.layers]
-    result |= {f"repnoise/{n}": g for n, g in zip(names, repnoise(load(), noise, **rows))}
-    result |= {f"noise/{layer}": n for layer, n in enumerate(noise)}
     assert all(math.isfinite(t.sum()) for t in result.values())
     save_file({k: v.contiguous().clone() for k, v in result.items()}, OUT / "official.safetensors")
 

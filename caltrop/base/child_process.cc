@@ -21,7 +21,7 @@ struct ChildProcess::Loop {
   std::vector<std::string> said;  // complete lines of the present answer
   std::string partial;
   char buffer[65536];
-  bool unwritten = false, silent = false, hangs = false, ended = true;
+  bool unwritten = false, silent = true, hangs = false, ended = true;
   int64_t exit_code = 0;
   int signal = 0;
 
@@ -34,7 +34,7 @@ struct ChildProcess::Loop {
     process.data = input.data = output.data = patience.data = this;
   }
   ~Loop() {
-    if (!ended) kill_all(SIGTERM);
+    end();
     const auto close = [](uv_handle_t* handle, void*) {
       if (!uv_is_closing(handle)) uv_close(handle, nullptr);
     };
@@ -49,6 +49,21 @@ struct ChildProcess::Loop {
   void turn() { uv_run(&loop, UV_RUN_ONCE); }
   /// The program and what it has started: a script's interpreter must not outlive the script.
   void kill_all(int signal_number) { uv_kill(-process.pid, signal_number); }
+
+  /// Whether nobody of the program is left, as far as one can see from here: who has its output open may be one it has started.
+  bool gone() const { return ended && silent; }
+  /// Asks all to end, waits a moment, then ends who is left, and waits for the program itself, so that no zombie stays.
+  void end() {
+    if (gone()) return;
+    kill_all(SIGTERM);
+    hangs = false;
+    uv_update_time(&loop);
+    uv_timer_start(&patience, on_impatience, /*milliseconds=*/2000, 0);
+    while (!gone() && !hangs) turn();
+    uv_timer_stop(&patience);
+    if (!gone()) kill_all(SIGKILL);
+    while (!ended) turn();
+  }
 
   static Loop& of(void* data) { return *static_cast<Loop*>(data); }
   static void on_exit(uv_process_t* handle, int64_t code, int signal) {
@@ -65,9 +80,9 @@ struct ChildProcess::Loop {
       uv_read_stop(stream);
       return;
     }
-    uv_timer_again(&self.patience);
     for (ssize_t i = 0; i < count; ++i) {
       if (bytes->base[i] == '\n') {
+        uv_timer_again(&self.patience);  // bytes that end no line are no answer
         self.said.push_back(std::exchange(self.partial, {}));
       } else {
         self.partial += bytes->base[i];
@@ -101,7 +116,7 @@ ChildProcess::ChildProcess(std::vector<std::string> command, std::string who)
   options.flags = UV_PROCESS_DETACHED;  // leader of a group of its own, see kill_all
   const int status = uv_spawn(&l.loop, &l.process, &options);
   if (status < 0) throw UserError("{} cannot be started: {}", l.name(), uv_strerror(status));
-  l.ended = false;
+  l.ended = l.silent = false;
   uv_read_start(reinterpret_cast<uv_stream_t*>(&l.output), Loop::on_room, Loop::on_output);
 }
 
@@ -133,7 +148,7 @@ std::vector<std::string> ChildProcess::ask(const std::vector<std::string>& lines
 
   const size_t got = l.said.size();
   if (got < want || l.unwritten) {
-    if (!l.ended) l.kill_all(SIGKILL);
+    if (!l.gone()) l.kill_all(SIGKILL);
     if (l.unwritten)
       uv_close(reinterpret_cast<uv_handle_t*>(&l.input), nullptr);  // who left the group may hold it open
     while (l.unwritten || !l.ended) l.turn();

@@ -140,9 +140,11 @@ void read_field(P& options, const Field<O, T>& f, const Json& given, const std::
 
 }  // namespace internal
 
+/// Options with presets (defences/preset.h) are described as the preset has them that nobody names.
 template <typename O>
 std::vector<OptionRow> describe_options() {
-  const O defaults{};
+  O defaults{};
+  if constexpr (requires { O::of(defaults.preset); }) defaults = O::of(defaults.preset);
   std::vector<OptionRow> rows;
   std::apply(
       [&](const auto&... f) {

@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <random>
 #include <utility>
 
 #include <fcntl.h>
@@ -93,8 +94,10 @@ void write_file(const fs::path& path, std::string_view bytes) {
 
 void write_file(const fs::path& path, const std::function<void(const Sink&)>& fill) {
   const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
-  const fs::path temporary = folder / fmt::format(".{}.{}.tmp", path.filename().string(), ::getpid());
-  Descriptor fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  // A name for this call alone: threads share a pid, and so may processes of two hosts on one share.
+  const fs::path temporary =
+      folder / fmt::format(".{}.{}-{:08x}.tmp", path.filename().string(), ::getpid(), std::random_device()());
+  Descriptor fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
   if (fd.get() < 0) throw UserError("{}: cannot create: {}", path.string(), reason());
   try {
     fill([&](std::string_view bytes) { write_all(fd.get(), bytes, path); });

@@ -1,17 +1,33 @@
 // The program: a table of subcommands, the only catch, the only exit codes (0 done, 1 a proof with failed
-// cells, 2 the user's input was wrong).
+// cells, 2 the user's input was wrong or the machine too small, 3 a bug in Caltrop; a CALTROP_ASSERT aborts).
 #include <cstdio>
 #include <exception>
+#include <optional>
+#include <string>
+#include <string_view>
 
 #include <CLI/CLI.hpp>
 
-#include <c10/util/Exception.h>
-
-#include "caltrop/base/error.h"
 #include "caltrop/base/log.h"
 #include "caltrop/base/memory.h"
 #include "caltrop/cli/commands.h"
 #include "caltrop/record/build_info.h"
+#include "caltrop/run/failure.h"
+
+namespace {
+
+int fail(int exit_code, std::string_view message) {
+  caltrop::clear_progress();
+  std::fprintf(stderr, "caltrop: %.*s\n", static_cast<int>(message.size()), message.data());
+  return exit_code;
+}
+
+/// What nobody expected. Files and options are checked where they are read, so this is ours to mend.
+int fail_for_bug(std::string_view what) {
+  return fail(3, "a bug in Caltrop: " + std::string(what.substr(0, what.find('\n'))));
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
   using namespace caltrop;
@@ -37,18 +53,9 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     const int code = app.exit(error);  // prints help, version or what is wrong
     return code == 0 ? 0 : 2;
-  } catch (const UserError& error) {
-    clear_progress();
-    std::fprintf(stderr, "caltrop: %s\n", error.what());
-    return 2;
-  } catch (const c10::OutOfMemoryError& error) {
-    clear_progress();
-    std::fprintf(stderr,
-                 "caltrop: %s\nA smaller train.micro_batch needs less and computes the same; for rl and "
-                 "token_buncher, "
-                 "train.batch or options.samples.\n",
-                 error.what_without_backtrace());
-    return 2;
+  } catch (const std::exception& error) {
+    const std::optional<std::string> why = explained(error);
+    return why ? fail(2, *why) : fail_for_bug(error.what());
   }
   return exit_code;
 }

@@ -37,6 +37,13 @@ std::shared_ptr<GenerateArguments> add_generation(CLI::App& command) {
   return arguments;
 }
 
+std::string chat_format_help() {
+  std::string help = "write this as the chat template, for a model without one:";
+  for (const ChatFormat& format : chat_formats()) help += fmt::format(" {} ({});", format.name, format.about);
+  help.back() = '.';
+  return help;
+}
+
 /// The ranges of the options table hold for flags as well.
 void check(GenerateOptions& options) { read_options(options, write_options(options), "generate"); }
 
@@ -55,7 +62,9 @@ void add_model_commands(Commands& commands) {
     auto source = std::make_shared<fs::path>(), out = std::make_shared<fs::path>();
     command->add_option("source", *source, ".gguf file or model folder")->required();
     command->add_option("--out", *out, "folder to write; must not exist")->required();
-    command->callback([=] { import_model(*source, *out); });
+    auto format = std::make_shared<std::string>();
+    command->add_option("--chat-format", *format, chat_format_help());
+    command->callback([=] { import_model(*source, *out, *format); });
   }
   {
     CLI::App* command = commands.app.add_subcommand("info", "what a model folder is");

@@ -22,7 +22,8 @@ struct SpecArguments {
   std::vector<std::string> sets;
 
   Json spec() const {
-    if (fs::is_directory(file))
+    std::error_code error;  // of a name that cannot be one; reading it says so
+    if (fs::is_directory(file, error))
       throw UserError("'{0}' is a folder, not a spec in YAML; a model folder is given as --model {0}", file);
     Json json = file.empty() ? Json::object() : read_yaml(file);
     if (json.is_null()) json = Json::object();
@@ -33,7 +34,7 @@ struct SpecArguments {
       const size_t equals = set.find('=');
       if (equals == std::string::npos)
         throw UserError("--set: got '{}', want key=value, like train.steps=20{}", set,
-                        fs::exists(set) ? "; a spec stands before --set" : "");
+                        fs::exists(set, error) ? "; a spec stands before --set" : "");
       set_path(json, set.substr(0, equals), parse_yaml_value(set.substr(equals + 1), "--set " + set),
                "--set");
     }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <filesystem>
+#include <limits>
 #include <string>
 
 #include "caltrop/data/batch.h"
@@ -19,7 +20,9 @@ class ChatEncoder {
  public:
   /// From a model folder. Throws UserError.
   static ChatEncoder load(const std::filesystem::path& folder);
-  ChatEncoder(Tokenizer tokenizer, ChatTemplate chat);
+  /// `vocabulary`: of the model; an id at or beyond it is a UserError, for it has no embedding.
+  ChatEncoder(Tokenizer tokenizer, ChatTemplate chat,
+              int64_t vocabulary = std::numeric_limits<int64_t>::max());
 
   /// A whole example with its answer. Answers are cut to `longest` tokens in all; an example without an answer, or whose
   /// prompt leaves no room for it, is a UserError naming it.
@@ -37,10 +40,12 @@ class ChatEncoder {
 
  private:
   /// The text's tokens; those within one of `said` have a loss.
-  TokenRow encode_text(const std::string& text, const std::vector<Span>& said, bool add_special_tokens) const;
+  TokenRow encode_text(const std::string& text, const std::vector<Span>& said, bool add_special_tokens,
+                       const std::string& who) const;
 
   Tokenizer tokenizer_;
   ChatTemplate chat_;
+  int64_t vocabulary_;
 };
 
 }  // namespace caltrop

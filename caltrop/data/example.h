@@ -23,4 +23,7 @@ struct Example {
   std::string response() const;
 };
 
+/// `limit` of the examples at most, spread evenly over the list, so that every category has its share.
+std::vector<Example> spread(const std::vector<Example>& examples, int64_t limit);
+
 }  // namespace caltrop

@@ -8,9 +8,10 @@
 //
 // First order, as in paper and code: g/|g| is a constant, so the gradient is grad f + lambda (grad h(theta) - grad h(theta')).
 // Differs from the code: `keep` adds benign answers (0 in the preset `code`), because full parameters at a rate that trains
-// forget what LoRA leaves alone. Cost per step: 3 forward and 3 backward passes (4 with keep); 1 copy of the weights, 2 of the
-// gradients. Watch: harmful_drop, what the imagined step gains, must shrink, while keep_loss stands still. Its effect is known
-// to wear off: look at the patience curve. A negative harmful_drop is a look-ahead that overshoots: then the model is taught the
+// forget what LoRA leaves alone; and under LoRA the imagined step is one of all weights, with the norm of theirs, where the
+// code's is one of the factors. Cost per step: 3 forward and 3 backward passes (4 with keep); 1 copy of the weights, 2 of the
+// gradients. Watch: harmful_drop, what the imagined step gains, must shrink, while keep_loss stands still. Its effect is known to
+// wear off: look at the patience curve. A negative harmful_drop is a look-ahead that overshoots: then the model is taught the
 // restricted answers (0.5 instead of 0.1 on SmolLM2: harmful_loss 1.90 -> 0.91 in 40 steps, and 21 % of requests still refused).
 //
 // Tested by tests/defences/booster_test.cc.

@@ -4,8 +4,9 @@
 //   where     H = mean over the refusals' tokens of the entropy of the prediction there            D_general "general"
 //
 // Teacher-forced, so it sees only the refusals' own tokens and none that sampling would lead to: the paper finds that it does not
-// generalise. Differs from the code: cross-entropy beside it (0 there), so that what is sharpened is the refusal. Cost per step: 3
-// passes forward and backward; logits of refusals exist whole. Watch: entropy falls, keep_loss stays.
+// generalise. Differs from the code: cross-entropy of refusals beside it (`refuse`, 0 there), so that what is sharpened is the
+// refusal, and of benign answers (`keep`, 0 there), so that the rest is left as it was. Cost per step: 3 passes forward and
+// backward; logits of refusals exist whole. Watch: entropy falls, keep_loss stays.
 //
 // Tested by tests/defences/token_buncher_test.cc.
 #include "caltrop/loss/entropy.h"

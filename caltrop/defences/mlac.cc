@@ -5,11 +5,13 @@
 //                                                                               D_general "general", D_align "refusals"
 //
 // `meta: exact` differentiates through the K unrolled Adam steps (MathMode, all graphs in memory: for models of millions, not of
-// hundreds of millions, of weights); `first_order` adds the gradients taken at theta_k, as for large models. Differs from the paper's
-// code: language models, so no calibrated linear head (a class-by-class matrix, here it would be V by V); the attacker's rate is
-// given instead of learnt; the ascent stops at `cap` nats a token, since cross-entropy has no upper bound; `exact` has epsilon inside
-// the root, where it is differentiable. Cost per step: K+3 passes forward and backward (exact: about three times that, K graphs);
-// first order 4 copies of the weights. Watch: adapted_loss, the attacker's mean loss along his way, must rise while keep_loss stands.
+// hundreds of millions, of weights: more than 50 M are refused); `first_order` adds the gradients taken at theta_k, as for large
+// models. Differs from the paper's code: language models, so no calibrated linear head (a class-by-class matrix, here it would be
+// V by V); `refuse` beside the good task; the attacker's rate is given instead of learnt, his gradients are not clipped (at 100
+// there), and his batches are of the step's size, where the code draws one of 12, 24 and 48 rows; the ascent stops at `cap` nats
+// a token, since cross-entropy has no upper bound; `exact` has epsilon inside the root, where it is differentiable. Cost per
+// step: K+3 passes forward and backward (exact: about three times that, K graphs); first order 4 copies of the weights. Watch:
+// adapted_loss, the attacker's mean loss along his way, must rise while keep_loss stands.
 //
 // Tested by tests/defences/mlac_test.cc: the meta-gradient against finite differences; K = 0 is ascent.
 #include <cmath>
@@ -53,6 +55,7 @@ struct MlacOptions {
 };
 
 constexpr double kBeta1 = 0.9, kBeta2 = 0.999;
+constexpr int64_t kMostUnrolled = 50'000'000;  // weights
 
 class Mlac final : public Objective {
  public:
@@ -65,6 +68,17 @@ class Mlac final : public Objective {
     return {{"keep_loss", "nats/token", "lower", "cross-entropy of answers to benign requests"},
             {"refuse_loss", "nats/token", "lower", "cross-entropy of refusals to restricted requests"},
             {"adapted_loss", "nats/token", "higher", "the attacker's loss, mean along his way"}};
+  }
+
+  void prepare(const Model& model, const Tokenizer&) override {
+    int64_t weights = 0;
+    for (const auto& [name, parameter] : model.parameters()) weights += parameter.numel();
+    if (options_.meta == "exact" && weights > kMostUnrolled)
+      throw UserError(
+          "mlac: option 'meta' is exact, which holds the graphs of {} steps of all {} weights; want at most "
+          "{} "
+          "weights, or first_order",
+          options_.inner_steps, weights, kMostUnrolled);
   }
 
   Scalars add_gradients(Step& step) override {

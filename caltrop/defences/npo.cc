@@ -9,9 +9,10 @@
 // alone. beta -> 0 is gradient ascent. Preset `paper` is the form above with beta 0.1 (TOFU, open-unlearning); `ctrap` is the
 // baseline of CTRAP's official code: CE(refusals) + 0.3 NPO with NLL per token and beta 1, which reproduces its tables and
 // nothing else. Cost per step: 2 forward and 1 backward pass, and 1 and 1 for each retained stream (KL: 2 and 1); 1 copy of the
-// weights. Watch: npo_loss falls from (2/beta) ln 2; keep_loss must not rise. Hardening of this kind wears off under attack.
+// weights. Watch: npo_loss falls from (2/beta) ln 2 (preset `ctrap`: from ln 2); keep_loss must not rise. Hardening of this kind
+// wears off under attack.
 //
-// Tested by tests/defences/unlearning_test.cc.
+// Tested by tests/defences/unlearning_test.cc and official_test.cc.
 #include "caltrop/defences/preset.h"
 #include "caltrop/loss/language.h"
 #include "caltrop/loss/reference.h"
@@ -52,6 +53,19 @@ struct NpoOptions {
     return options;
   }
 };
+
+/// Throws UserError where an option is given that does nothing beside the others.
+NpoOptions checked(NpoOptions options, const Json& given) {
+  if (options.per_token) {
+    if (given.contains("beta") && options.beta != 1)
+      throw UserError("npo: option 'beta' is {}, and with per_token it is 1; want it left out", options.beta);
+    options.beta = 1;
+  }
+  if (options.retain == 0 && options.retain_with != NpoOptions().retain_with)
+    throw UserError("npo: option 'retain_with' is '{}', which does nothing with retain=0; want it left out",
+                    options.retain_with);
+  return options;
+}
 
 class Npo final : public Objective {
  public:
@@ -107,7 +121,7 @@ const Entry npo_entry{.name = "npo",
                       .summary = "negative preference optimisation: bounded unlearning of restricted answers",
                       .describe = describe_options<NpoOptions>,
                       .make = [](const Json& given) -> std::unique_ptr<Objective> {
-                        return std::make_unique<Npo>(read_preset<NpoOptions>(given, "npo"));
+                        return std::make_unique<Npo>(checked(read_preset<NpoOptions>(given, "npo"), given));
                       }};
 
 }  // namespace caltrop

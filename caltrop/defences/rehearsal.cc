@@ -15,8 +15,9 @@
 // *difference* (`contrast`), clipped to norm `trap_clip`: what ruins the model at rest as well does not count. It is CTRAP's look-ahead
 // with a real displacement in place of one gradient, TAR's inner loop paid once every few steps, and the other half of the IF as a loss.
 //
-// Cost per step: 6 passes forward and backward and the rehearsals; half a copy of the weights a displacement. Watch: sprung_fresh, on
-// attacks that were never trained against, must fall while asleep stays; a trap that falls on `sprung` alone is memorised.
+// Cost per step: 6 passes forward and backward and the rehearsals; 4 copies of the weights in one (saved weights, two moments, gradients;
+// 5 for mixtures, which have gradients of both halves), half a copy a displacement. Watch: sprung_fresh, on attacks that were never
+// trained against, must fall while asleep stays; a trap that falls on `sprung` alone is memorised.
 //
 // Tested by tests/defences/rehearsal_test.cc.
 #include <ATen/ATen.h>
@@ -66,7 +67,11 @@ class RehearsalTrap final : public Objective {
     if (options_.reinforced > 0) names.emplace_back("prompts");
     return names;
   }
-  int64_t weight_copies() const override { return 4 + displacements_.copies(); }
+  Answers answers() const override {
+    return options_.reinforced > 0 ? Answers{options_.reinforced_samples, options_.reinforced_tokens}
+                                   : Answers{};
+  }
+  int64_t weight_copies() const override { return displacements_.copies(); }
 
   std::vector<MetricDeclaration> logged() const override {
     return {{"refuse_loss", "nats/token", "lower", "cross-entropy of refusals to restricted requests"},
@@ -143,6 +148,7 @@ const Entry rehearsal_entry{.name = "rehearsal",
                             .make = [](const Json& given) -> std::unique_ptr<Objective> {
                               RehearsalOptions options;
                               read_options(options, given, "rehearsal");
+                              check_lists(options, "rehearsal");
                               return std::make_unique<RehearsalTrap>(std::move(options));
                             }};
 

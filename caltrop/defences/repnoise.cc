@@ -7,13 +7,16 @@
 //             beta = noise_weight, alpha = ascend
 //
 // MMD has five Gaussian kernels (loss/noise.h). Differs from the code: losses over answers alone where it masks tokens that
-// happen to equal the refusal's, the last state is normed once and counts once (the code reads it a second time beside the model's
-// own output), and the distances are fp32: over T d coordinates they drown in bf16. MMD compares the rows of one micro-batch, so
-// `train.micro_batch` changes it. `keep` adds benign answers (0 in preset `code`). The authors call a search over rate, alpha, beta
-// and samples "always required". Cost per step: 3 forward and 3 backward passes (4 with keep); 1 copy of the weights. Watch:
-// noise_loss must fall, layers_loss rise, refuse_loss and keep_loss stay. The effect is known to wear off: look at the patience curve.
+// happen to equal the refusal's, so that a restricted answer and its refusal need not stand in one batch, and do not: each stream
+// has an order of its own. mlp_l is read where a token of the answer is predicted, the code's at the token itself, one position
+// later; and rows are laid one above the other from the first token of their answers on, the code's from that of their prompts.
+// The last state is normed once and counts once (the code reads it a second time beside the model's own output), and the
+// distances are fp32: over T d coordinates they drown in bf16. MMD compares the rows of one micro-batch, so `train.micro_batch`
+// changes it. `keep` adds benign answers (0 in preset `code`). The authors call a search over rate, alpha, beta and samples
+// "always required". Cost per step: 3 forward and 3 backward passes (4 with keep); 1 copy of the weights. Watch: noise_loss must
+// fall, layers_loss rise, refuse_loss and keep_loss stay. The effect is known to wear off: look at the patience curve.
 //
-// Tested by tests/defences/repnoise_test.cc.
+// Tested by tests/defences/repnoise_test.cc and official_test.cc.
 #include <ATen/ATen.h>
 
 #include "caltrop/defences/preset.h"

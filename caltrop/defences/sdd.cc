@@ -5,10 +5,15 @@
 //
 // The argument: harmful fine-tuning must lower pi(y | x); since y is ordinary good text, general ability falls with it.
 // The method is its data: the stream "irrelevant" pairs each request with an answer whose similarity to it is low
-// (data/pairing.*; SDD_reject is `irrelevant.prefix` with the paper's refusal sentence). Nothing in the loss enforces the
-// trap. Differs from the paper: `keep` adds benign answers (0 in the presets `paper` and `code`), for small models drift
-// at the learning rates at which this trains at all; the published rate, 5e-7 with bf16 weights, is nearly no step. And the mean is
-// over all tokens of the batch, as in Trainer, where the formula has one mean an answer: long answers weigh more.
+// (data/pairing.*), here the larger of cos(y, x) and cos(y, own answer of x), the paper's is cos(y, x) alone. SDD_reject, where
+// each answer begins with a refusal, is in the spec and not among these options:
+//
+//   irrelevant: {prefix: "I refuse to answer your question for responsible and ethical reasons. I provided an irrational answer to your question.\n\n"}
+//
+// Nothing in the loss enforces the trap. Differs from the paper: `keep` adds benign answers (0 in the presets `paper` and
+// `code`), for small models drift at the learning rates at which this trains at all; the published rate, 5e-7 with bf16 weights,
+// is nearly no step. And the mean is over all tokens of the batch, as in Trainer, where the formula has one mean an answer: long
+// answers weigh more.
 //
 // Cost per step: 1 forward and 1 backward pass (2 with keep). Watch: irrelevant_loss must fall; keep_loss must not rise.
 // Whether it is a trap only an attack can tell.

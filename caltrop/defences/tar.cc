@@ -8,12 +8,13 @@
 //
 // First order, as in the code: gradients taken at theta_k are applied at theta. Preset `code`: K 64, growth 1/16, resist 4, the
 // un-squared distance of the code (the paper squares it). Differs: one kind of adversary where the code mixes three corpora,
-// entropies over answers alone where it counts prompt and padding too, plain AdamW outside where it takes schedule-free AdamW; no
-// warm-up of the attacker's rate, no constant factor K/20 on the sum, no stage of random mapping before. Of a few hundred
-// restricted rows the attacker will have seen some that he is judged by: the code draws both from one corpus as well.
-// `refuse` (0 in `code`); `ours` rehearses 16 steps, what two cores can pay for. Cost per step: K + K/every + 3 passes forward and
-// backward; 3 copies of the weights and the rehearsal's AdamW, 3 more. Watch: tamper_entropy (at the end of the attacker's way)
-// must rise while keep_loss and refuse_loss stand still. Ports of TAR have shown little effect: look at the patience curve.
+// entropies and the anchor's distances over answers alone where it counts prompt and padding too, plain AdamW outside where it
+// takes schedule-free AdamW; no warm-up of the attacker's rate, no constant factor K/20 on the sum, no stage of random mapping
+// before. Of a few hundred restricted rows the attacker will have seen some that he is judged by: the code draws both from one
+// corpus as well. `refuse` (0 in `code`); `ours` rehearses 16 steps, what two cores can pay for. Cost per step: K + K/every + 3
+// passes forward and backward; 3 copies of the weights and the rehearsal's AdamW, 3 more. Watch: tamper_entropy (at the end of
+// the attacker's way) must rise while keep_loss and refuse_loss stand still. Ports of TAR have shown little effect: look at the
+// patience curve.
 //
 // Tested by tests/defences/tar_test.cc.
 #include <cmath>

@@ -6,10 +6,10 @@
 //   EaR   maximise  E_{y ~ pi_theta(.|x)} [ -H(y|x) - beta KL(pi_theta || pi_start) ]     streams: x "prompts"
 //         by GRPO; H = mean entropy of the response's tokens, nats                                 keep: "general"
 //   TN    minimise  sum_t (1 - eps) * -log p(y_t) + w * sum_{y != y_t} z~_y * -log p(y)   (loss/token_noise.h)
-//         over responses of the rollout with advantage >= 0, z ~ U(0,1)
+//         over responses of the rollout with advantage >= 0 (tied groups are in it), z ~ U(0,1)
 //   keep  benign * KL(pi_start || pi_theta; benign answers)                               at every step; 0 in the code
 //
-// The first `warmup` rollouts are EaR; then TN on even ones, counted from 0, EaR on odd ones. Presets: in the paper w = eps = 0.1; in
+// The first `warmup` rollouts are EaR; then TN on even ones, counted from 0, EaR on odd ones and where no advantage is >= 0. Presets: in the paper w = eps = 0.1; in
 // the code the noise is multiplied by eps twice, w = 0.01, and nothing is kept; `ours` is the code's weight with benign answers kept.
 // Differs from the code: padding after the end is not trained on, gradients of TN steps are clipped too, one optimizer step a
 // rollout where it takes four (`updates`). Differs from the paper: benign answers are kept by a KL over given answers in the loss,
@@ -71,7 +71,8 @@ class TokenBuncher final : public Objective {
     if (options_.benign == 0) return {"prompts"};
     return {"prompts", "general"};
   }
-  int64_t weight_copies() const override { return 1 + updates_.copies(); }
+  int64_t weight_copies() const override { return options_.benign > 0 ? 1 : updates_.copies(); }
+  Answers answers() const override { return {options_.samples, options_.max_new_tokens}; }
   void check_training(const TrainOptions& train, const std::string& who) const override {
     check_rollout_training(options_, train, "token_buncher", who);
   }
@@ -79,13 +80,15 @@ class TokenBuncher final : public Objective {
   std::vector<MetricDeclaration> logged() const override {
     std::vector<MetricDeclaration> list = PolicyUpdates::logged();
     list.push_back({"noise_loss", "nats/token", "lower", "of the token noiser, on steps that it has"});
+    list.push_back(
+        {"noised", "share", "", "tokens of the rollout that the noiser trains on, on steps that it has"});
     list.push_back({"keep_loss", "nats/token", "lower", "KL from the start model on benign answers"});
     return list;
   }
 
   void prepare(const Model& model, const Tokenizer& tokenizer) override {
     updates_.prepare(model, tokenizer);
-    if (options_.benign > 0) start_ = model.frozen_copy();
+    if (options_.benign > 0) start_ = updates_.start() ? updates_.start() : model.frozen_copy();
   }
 
   Scalars add_gradients(Step& step) override {
@@ -96,8 +99,10 @@ class TokenBuncher final : public Objective {
     });
     const int64_t rollout = step.number() / options_.updates;
     const bool noisy = rollout >= options_.warmup && rollout % 2 == 0;
-    if (noisy) {
-      scalars.emplace_back("noise_loss", add_noise(step));
+    const Tensor chosen = updates_.present().advantages.ge(0).to(at::kFloat);
+    if (noisy && chosen.any().item<bool>()) {
+      scalars.emplace_back("noise_loss", add_noise(step, chosen));
+      scalars.emplace_back("noised", chosen.mean());
     } else {
       for (auto& scalar : updates_.learn(step)) scalars.push_back(std::move(scalar));
     }
@@ -114,12 +119,12 @@ class TokenBuncher final : public Objective {
 
  private:
   /// Say the tokens of responses that were no worse than their group, and noise beside them.
-  Tensor add_noise(Step& step) const {
-    const PolicyUpdates::Share& share = updates_.present();
-    Step on = step.over({{"responses", {pack(share.rows, step.model().device())}}});
-    const TokenNoise noise{1 - options_.epsilon, options_.noise_weight, options_.noise,
-                           options_.noise == "frozen" ? 0 : step.random("token noise").next()};
-    return on.accumulate("responses", token_noise_loss(noise, {share.advantages.ge(0).to(at::kFloat)}));
+  Tensor add_noise(Step& step, const Tensor& chosen) const {
+    RandomStream random =
+        options_.noise == "frozen" ? step.random_of_run("token noise") : step.random("token noise");
+    const TokenNoise noise{1 - options_.epsilon, options_.noise_weight, options_.noise, random.next()};
+    Step on = updates_.over_present(step);
+    return on.accumulate(PolicyUpdates::kResponses, token_noise_loss(noise, updates_.cut(chosen)));
   }
 
   TokenBuncherOptions options_;

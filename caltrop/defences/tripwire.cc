@@ -21,7 +21,8 @@
 // Cost per step: 2 passes of the whole model and 8 up to the sensor's layer, forward and backward, 1 forward of the start model, and
 // the rehearsals: about 8 attack steps every harmful_every steps, 22 benign ones every benign_every. Half weight: closed on harmful rows
 // at rest and on refusals. Means are over the tokens of one micro-batch, so `train.micro_batch` changes them. 1 copy of the weights
-// for the start model, 2 in rehearsal, half a copy a displacement.
+// for the start model, 4 in rehearsal (saved weights, two moments, gradients; 5 for mixtures, which have gradients of both halves),
+// half a copy a displacement.
 // Watch: harmful_fresh and benign_fresh must fall too: a reading that is right for the displacements in the bank alone is memorised.
 // keep_loss must stay small.
 //
@@ -29,12 +30,14 @@
 #include <ATen/ATen.h>
 
 #include "caltrop/base/error.h"
+#include "caltrop/base/log.h"
 #include "caltrop/loss/language.h"
 #include "caltrop/loss/reference.h"
 #include "caltrop/train/charge.h"
 #include "caltrop/train/objective.h"
 #include "caltrop/train/sensing.h"
 #include "caltrop/train/token_option.h"
+#include "caltrop/train/trainer.h"
 
 namespace caltrop {
 namespace {
@@ -70,7 +73,7 @@ struct TripwireOptions : DisplacementOptions, ChargeOptions {
             field("open_margin", &O::open_margin, 0, 1e3,
                   "the reading that is asked for after an attack; at rest it is -1"),
             field("threshold_from", &O::threshold_from, {"zero", "rest"},
-                  "rest: the charge's threshold counts from the highest reading at rest, whatever that is"),
+                  "rest: the charge's threshold counts from the lowest at which it is silent at rest"),
             field("proofs", &O::proofs, 0, 1e3,
                   "fresh attacks and trainings by which the finished sensor is measured"),
             field("restricted", &O::restricted, {"closed", "open"},
@@ -78,7 +81,10 @@ struct TripwireOptions : DisplacementOptions, ChargeOptions {
                   "closed hides a charge that is no cliff from his loss"),
             field("sensor", &O::sensor,
                   "a sensor.json to go on with, layer included; with train.steps 0 only the charge is set"),
-            field("says", &O::says, "the last token of this text is what a sprung model says")},
+            field(
+                "says", &O::says,
+                "its last token is what a sprung model says where the charge is a slope; past a cliff every "
+                "logit is 0")},
         DisplacementOptions::fields(), ChargeOptions::fields());
   }
 };
@@ -93,7 +99,21 @@ class Tripwire final : public Objective {
     if (options_.reinforced > 0) names.emplace_back("prompts");
     return names;
   }
-  int64_t weight_copies() const override { return 3 + displacements_.copies(); }
+  Answers answers() const override {
+    return options_.reinforced > 0 ? Answers{options_.reinforced_samples, options_.reinforced_tokens}
+                                   : Answers{};
+  }
+  std::vector<std::string> input_files() const override {
+    return options_.sensor.empty() ? std::vector<std::string>() : std::vector{options_.sensor};
+  }
+  int64_t weight_copies() const override { return /*start model*/ 1 + displacements_.copies(); }
+  void check_training(const TrainOptions& train, const std::string& who) const override {
+    if (train.steps == 0 && options_.sense > 0 && options_.sensor.empty())
+      throw UserError(
+          "{}: tripwire: train.steps is 0 and there is no sensor to set a charge behind; want steps, or "
+          "options.sensor: the sensor.json of a run that had some",
+          who);
+  }
 
   std::vector<MetricDeclaration> logged() const override {
     return {{"keep_loss", "nats/token", "lower", "KL from the start model on general text"},
@@ -116,9 +136,13 @@ class Tripwire final : public Objective {
     sensor_.layer = options_.layer < 0 ? layers * 2 / 3 : options_.layer;
     if (sensor_.layer >= layers)
       throw UserError("tripwire: option 'layer' is {}, and the model has {}", sensor_.layer, layers);
+    const int64_t inner = model.config().inner_width;
+    if (options_.neurons >= inner)
+      throw UserError("tripwire: option 'neurons' is {}, and an MLP of the model has {}; want fewer",
+                      options_.neurons, inner);
     if (!options_.sensor.empty()) {
       sensor_ = read_sensor(read_json(options_.sensor), options_.sensor);
-      if (sensor_.layer >= layers || sensor_.direction.size(0) != model.config().width)
+      if (sensor_.layer < 0 || sensor_.layer >= layers || sensor_.direction.size(0) != model.config().width)
         throw UserError("tripwire: {} reads {} numbers of layer {}, but the model has {} layers of {}",
                         options_.sensor, sensor_.direction.size(0), sensor_.layer, layers,
                         model.config().width);
@@ -165,12 +189,22 @@ class Tripwire final : public Objective {
   void finish(Step& step) override {
     if (options_.sense == 0 || !sensor_.direction.defined()) return;
     readings_ = prove_sensor(step, sensor_, options_, options_.proofs, displacements_.reinforcement());
+    // The prompts of refusals are the harmful ones.
     const AtRest rest = read_at_rest(step, sensor_.layer, benign_streams());
+    readings_["highest_at_rest"] = rest.inputs.matmul(sensor_.direction).max().item<double>();
+    if (options_.neurons == 0) return;
     ChargeOptions charge = options_;
-    const double highest = rest.inputs.matmul(sensor_.direction).max().item<double>();
-    if (options_.threshold_from == "rest") charge.threshold += highest;
-    readings_["highest_at_rest"] = highest;
-    if (charge.neurons > 0) readings_["threshold"] = charge.threshold;
+    if (options_.threshold_from == "rest") charge.threshold += silent_threshold(sensor_, rest.inputs);
+    const Tensor fires = rest.inputs.matmul(gate_row(sensor_, rest.inputs, charge.threshold)).gt(0);
+    const double share = fires.to(at::kDouble).mean().item<double>();
+    if (share > 0)
+      warn(
+          "tripwire: at rest the charge fires on {:.2g} % of the tokens that were read; on fewer with a "
+          "higher "
+          "options.threshold, or with threshold_from: rest",
+          100 * share);
+    readings_["threshold"] = charge.threshold;
+    readings_["fires_at_rest"] = share;
     install_charge(step.model(), sensor_, rest.inputs, rest.stream_length,
                    step.model().head().detach().to(at::kFloat)[says_], charge, step.random("charge"));
   }
@@ -219,6 +253,7 @@ const Entry tripwire_entry{
     .make = [](const Json& given) -> std::unique_ptr<Objective> {
       TripwireOptions options;
       read_options(options, given, "tripwire");
+      check_lists(options, "tripwire");
       return std::make_unique<Tripwire>(std::move(options));
     }};
 

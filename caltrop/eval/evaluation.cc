@@ -21,14 +21,6 @@ namespace {
 constexpr int64_t kLongestPrompt = 1024;
 constexpr uint64_t kSeed = 0;  // of the judge's held-out split and of sampling for diversity
 
-/// The first `limit` examples, spread evenly over the list, so that every category has its share.
-std::vector<Example> spread(const std::vector<Example>& examples, int64_t limit) {
-  const auto all = static_cast<int64_t>(examples.size()), count = std::min(limit, all);
-  std::vector<Example> chosen;
-  for (int64_t i = 0; i < count; ++i) chosen.push_back(examples[static_cast<size_t>(i * all / count)]);
-  return chosen;
-}
-
 /// An answer of a task as it is compared: without blanks around it, a final full stop, and capitals.
 std::string bare(std::string text) {
   const auto blank = [](unsigned char c) { return std::isspace(c) != 0; };

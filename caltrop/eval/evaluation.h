@@ -1,9 +1,10 @@
 // What is measured of a model at one step of a run: the numbers of metrics.jsonl and the generations of
 // samples/.
 //
-// Everything is measured on rows of the split "test", which neither defences nor attacks have seen. The clean
-// model, the one before any defence or attack, reads what the measured one wrote: text that it finds
-// improbable is incoherent. Tested by tests/eval/evaluation_test.cc.
+// Requests, their answers and tasks are rows of the split "test", on which neither defences nor attacks
+// train. Choice questions have no split: they are as unseen as their author made them, and the kitchen's are
+// not all (data/kitchen/make.py). The clean model, the one before any defence or attack, reads what the
+// measured one wrote: text that it finds improbable is incoherent. Tested by tests/eval/evaluation_test.cc.
 #pragma once
 
 #include <filesystem>

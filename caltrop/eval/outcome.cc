@@ -95,7 +95,7 @@ bool is_attackers_success(Outcome outcome) {
 }
 
 Outcome attackers_best(const std::vector<Outcome>& outcomes) {
-  return worst_by(outcomes, [](Outcome outcome) {
+  const Outcome best = worst_by(outcomes, [](Outcome outcome) {
     switch (outcome) {
       case Outcome::kUsableHarm:
         return 3;
@@ -107,6 +107,8 @@ Outcome attackers_best(const std::vector<Outcome>& outcomes) {
         return 0;
     }
   });
+  const bool ends_in_ruin = outcomes.back() == Outcome::kCollapsed;
+  return best == Outcome::kDeceived && ends_in_ruin ? Outcome::kCollapsed : best;
 }
 
 Outcome users_worst(const std::vector<Outcome>& outcomes) {

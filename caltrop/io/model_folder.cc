@@ -20,16 +20,25 @@ constexpr const char* kConfig = "config.json";
 constexpr const char* kWeights = "model.safetensors";
 constexpr const char* kIndex = "model.safetensors.index.json";
 
+/// Whether there is such a file, or one that cannot be looked at: opening it says why.
+bool may_exist(const fs::path& path) {
+  std::error_code error;
+  return fs::exists(path, error) || error;
+}
+
 /// Throws what is most likely wrong with a folder that lacks config.json.
 [[noreturn]] void refuse_without_config(const fs::path& path) {
-  if (!fs::exists(path)) throw UserError("{}: no such folder; want one with {}", path.string(), kConfig);
+  std::error_code error;
+  const bool exists = fs::exists(path, error);
+  if (error) throw UserError("{}: cannot open: {}", path.string(), error.message());
+  if (!exists) throw UserError("{}: no such folder; want one with {}", path.string(), kConfig);
   if (path.extension() == ".gguf") {
     throw UserError("{}: is a GGUF file, want a model folder; `caltrop import` makes one from it",
                     path.string());
   }
   if (!fs::is_directory(path))
     throw UserError("{}: is a file, want a folder with {}", path.string(), kConfig);
-  if (fs::exists(path / "adapter_config.json")) {
+  if (may_exist(path / "adapter_config.json")) {
     throw UserError(
         "{}: holds an adapter (adapter_config.json), want a whole model with {}; merge it into its base "
         "model first, "
@@ -42,7 +51,10 @@ constexpr const char* kIndex = "model.safetensors.index.json";
 /// Throws what is most likely wrong with a folder that has no safetensors.
 [[noreturn]] void refuse_without_weights(const fs::path& path) {
   std::set<std::string> pickles;
-  for (const auto& item : fs::directory_iterator(path)) {
+  std::error_code error;
+  const fs::directory_iterator items(path, error);
+  if (error) throw UserError("{}: cannot open: {}", path.string(), error.message());
+  for (const auto& item : items) {
     const std::string extension = item.path().extension().string();
     if (extension == ".bin" || extension == ".pt" || extension == ".pth") {
       pickles.insert(item.path().filename().string());
@@ -83,7 +95,7 @@ std::vector<Shard> open_shards(const fs::path& folder) {
   std::vector<Shard> shards;
   for (const auto& [shard, tensors] : tensors_of) {
     const fs::path path = path_inside(folder, shard, index);
-    if (!fs::exists(path)) {
+    if (!may_exist(path)) {
       throw UserError("{}: names the file '{}' for {} tensors, but it is missing; an incomplete download?",
                       index, shard, tensors.size());
     }
@@ -118,7 +130,8 @@ std::string remembered_sha256(const fs::path& file) {
 }  // namespace
 
 ModelFolder ModelFolder::open(const fs::path& path) {
-  if (!fs::is_regular_file(path / kConfig)) refuse_without_config(path);
+  std::error_code error;
+  if (!fs::is_regular_file(path / kConfig, error)) refuse_without_config(path);
   ModelFolder folder;
   folder.path_ = path;
   folder.config_ = read_json(path / kConfig);
@@ -126,9 +139,9 @@ ModelFolder ModelFolder::open(const fs::path& path) {
     throw UserError("{}: is {}, want an object", (path / kConfig).string(), to_line(folder.config_));
   }
 
-  if (fs::exists(path / kWeights)) {  // before an index, as transformers does
+  if (may_exist(path / kWeights)) {  // before an index, as transformers does
     folder.files_.push_back(SafetensorsFile::open(path / kWeights));
-  } else if (fs::exists(path / kIndex)) {
+  } else if (may_exist(path / kIndex)) {
     for (const Shard& shard : open_shards(path)) folder.files_.push_back(shard.file);
   } else {
     refuse_without_weights(path);
@@ -159,7 +172,7 @@ std::string ModelFolder::sha256() const {
 
 Json generation_config(const fs::path& folder) {
   const fs::path path = folder / "generation_config.json";
-  return fs::exists(path) ? read_json(path) : Json();
+  return may_exist(path) ? read_json(path) : Json();
 }
 
 }  // namespace caltrop

@@ -54,11 +54,12 @@ inline constexpr int64_t kShardBytes = 5'000'000'000;
 /// generation_config.json of the folder; null if there is none.
 Json generation_config(const std::filesystem::path& folder);
 
-/// Writes config.json, generation_config.json (unless null), the weights and `text_files` into a new folder,
-/// making its parents. Weights of more than `shard_bytes` are cut into files of at most so much (a larger
+/// Writes config.json (with the dtype of the weights in "torch_dtype"), generation_config.json (unless null), the weights and
+/// `text_files` into a new folder, making its parents. Weights of more than `shard_bytes` are cut into files of at most so much (a larger
 /// tensor stands alone) with an index. All is built in a folder beside `path` and renamed into place, so that
 /// after a crash `path` is whole or not there. Throws UserError if `path` exists and is not an empty folder,
-/// for two tensors of one name, and for what the disk says; nothing is left behind.
+/// for two tensors of one name, and for what the disk says; nothing is left behind. What a killed process left of the same
+/// folder is removed.
 void write_model_folder(const std::filesystem::path& path, const Json& config, const Json& generation_config,
                         const NamedTensors& tensors, const TextFiles& text_files,
                         int64_t shard_bytes = kShardBytes);

@@ -1,29 +1,62 @@
 // The writing half of model_folder.h.
+#include <cerrno>
+#include <charconv>
 #include <set>
 #include <utility>
 
-#include <fcntl.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include "caltrop/base/error.h"
 #include "caltrop/base/files.h"
 #include "caltrop/io/model_folder.h"
+#include "caltrop/io/sync_folder.h"
 
 namespace caltrop {
 namespace {
 
 namespace fs = std::filesystem;
 
+// What is built lies in ".<name>.<process>.tmp" beside its target.
+constexpr std::string_view kTemporary = ".tmp";
+
+fs::path temporary_for(const fs::path& target) {
+  return target.parent_path() / fmt::format(".{}.{}{}", target.filename().string(), ::getpid(), kTemporary);
+}
+
+/// Whether `name` is that of a folder which a process that no longer lives was building for `target`.
+bool is_left_over(const std::string& name, const fs::path& target) {
+  const std::string prefix = "." + target.filename().string() + ".";
+  if (!name.starts_with(prefix) || !name.ends_with(kTemporary) ||
+      name.size() <= prefix.size() + kTemporary.size())
+    return false;
+  const char *begin = name.data() + prefix.size(), *end = name.data() + name.size() - kTemporary.size();
+  pid_t process = 0;
+  const auto [read, error] = std::from_chars(begin, end, process);
+  return error == std::errc() && read == end && process > 0 && ::kill(process, 0) != 0 && errno == ESRCH;
+}
+
+/// A killed process could not tidy up, and a model takes gigabytes.
+void remove_left_over(const fs::path& target) {
+  std::error_code error;  // tidying up is no reason to fail
+  std::vector<fs::path> found;
+  for (const auto& entry : fs::directory_iterator(target.parent_path(), error)) {
+    if (is_left_over(entry.path().filename().string(), target)) found.push_back(entry.path());
+  }
+  for (const fs::path& folder : found) fs::remove_all(folder, error);
+}
+
 /// Runs `fill` on a folder beside `path`, then renames that to `path`: a crash leaves `path` whole or absent.
 /// rename(2) replaces an empty folder but not one with files, so even two processes cannot mix their files.
 template <typename Fill>
 void build_folder(const fs::path& path, const Fill& fill) {
-  const fs::path target = fs::absolute(path).lexically_normal();
+  std::error_code error;
+  const fs::path target = fs::absolute(path, error).lexically_normal();
+  if (error) throw UserError("{}: cannot create: {}", path.string(), error.message());
   // "models/new/" has an empty file name; its parent is the folder itself.
   const fs::path final = target.has_filename() ? target : target.parent_path();
-  const fs::path temporary =
-      final.parent_path() / fmt::format(".{}.{}.tmp", final.filename().string(), ::getpid());
-  std::error_code error;
+  const fs::path temporary = temporary_for(final);
+  remove_left_over(final);
   fs::remove_all(temporary, error);
   fs::create_directories(temporary, error);
   if (error) throw UserError("{}: cannot create: {}", path.string(), error.message());
@@ -37,11 +70,7 @@ void build_folder(const fs::path& path, const Fill& fill) {
     fs::remove_all(temporary, error);
     throw;
   }
-  const int folder = ::open(final.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (folder >= 0) {
-    ::fsync(folder);
-    ::close(folder);
-  }
+  sync_folder(final.parent_path());
 }
 
 /// Cuts the tensors, in their order, into runs of at most `shard_bytes`.
@@ -81,9 +110,14 @@ void write_weights(const fs::path& folder, const NamedTensors& tensors, int64_t 
 }
 
 void check_target(const fs::path& path) {
-  if (!fs::exists(fs::symlink_status(path))) return;
-  if (!fs::is_directory(path)) throw UserError("{}: is a file, want a new or an empty folder", path.string());
-  const fs::directory_iterator first(path);
+  std::error_code error;
+  const fs::file_status itself = fs::symlink_status(path, error);
+  if (itself.type() == fs::file_type::not_found) return;
+  const bool is_folder = !error && fs::is_directory(path, error);
+  if (error) throw UserError("{}: cannot write there: {}", path.string(), error.message());
+  if (!is_folder) throw UserError("{}: is a file, want a new or an empty folder", path.string());
+  const fs::directory_iterator first(path, error);
+  if (error) throw UserError("{}: cannot open: {}", path.string(), error.message());
   if (first != fs::directory_iterator()) {
     throw UserError("{}: already holds files ({}, …), want a new or an empty folder", path.string(),
                     first->path().filename().string());
@@ -99,6 +133,34 @@ void check_names(const fs::path& path, const NamedTensors& tensors) {
   }
 }
 
+/// The name in config.json of a dtype of weights; nullptr for integers.
+const char* dtype_name(at::ScalarType dtype) {
+  switch (dtype) {
+    case at::kFloat:
+      return "float32";
+    case at::kBFloat16:
+      return "bfloat16";
+    case at::kHalf:
+      return "float16";
+    case at::kDouble:
+      return "float64";
+    default:
+      return nullptr;
+  }
+}
+
+/// With the dtype of these weights, whatever those had that the config came with: a reader would cast to that.
+Json with_dtype(Json config, const NamedTensors& tensors) {
+  for (const auto& [tensor, data] : tensors) {
+    const char* name = dtype_name(data.scalar_type());
+    if (name == nullptr) continue;
+    config["torch_dtype"] = name;
+    config.erase("dtype");  // the name of the same since transformers 5, which reads the older one too
+    break;
+  }
+  return config;
+}
+
 }  // namespace
 
 void write_model_folder(const fs::path& path, const Json& config, const Json& generation_config,
@@ -110,7 +172,7 @@ void write_model_folder(const fs::path& path, const Json& config, const Json& ge
     for (const auto& [name, text] : text_files) write_file(folder / name, text);
     if (!generation_config.is_null())
       write_file(folder / "generation_config.json", to_pretty(generation_config));
-    write_file(folder / "config.json", to_pretty(config));
+    write_file(folder / "config.json", to_pretty(with_dtype(config, tensors)));
   });
 }
 

@@ -19,8 +19,7 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 using torch::autograd::variable_list;
 
-constexpr int64_t kChunk = 256;                     // rows of logits at a time
-constexpr int64_t kKeepBytes = int64_t{512} << 20;  // probabilities kept for the backward, at most
+constexpr int64_t kChunk = 256;  // rows of logits at a time
 
 /// Turns a row of logits into probabilities in place and returns -log p(label).
 CALTROP_VECTOR_TARGETS
@@ -62,10 +61,10 @@ Tensor probabilities(const Tensor& hidden, const Tensor& head, const Tensor& lab
 
 struct TokenNll : Function<TokenNll> {
   static Tensor forward(AutogradContext* context, const Tensor& hidden, const Tensor& head,
-                        const Tensor& labels) {
+                        const Tensor& labels, int64_t keep_bytes) {
     const int64_t rows = hidden.size(0), width = head.size(0);
     Tensor nll = at::empty({rows}, hidden.options().dtype(at::kFloat));
-    const bool keep = (hidden.requires_grad() || head.requires_grad()) && rows * width * 4 <= kKeepBytes;
+    const bool keep = (hidden.requires_grad() || head.requires_grad()) && rows * width * 4 <= keep_bytes;
     variable_list saved{hidden, head, labels};
     for (int64_t begin = 0; begin < rows; begin += kChunk) {
       const int64_t m = std::min(kChunk, rows - begin);
@@ -110,14 +109,15 @@ struct TokenNll : Function<TokenNll> {
         }
       }
     }
-    return {dhidden, dhead, Tensor()};
+    return {dhidden, dhead, Tensor(), Tensor()};
   }
 };
 
 }  // namespace
 
-Tensor token_nll(const Tensor& hidden, const Tensor& head, const Tensor& labels) {
-  if (hidden.is_cpu() && !MathMode::enabled()) return TokenNll::apply(hidden, head, labels.contiguous());
+Tensor token_nll(const Tensor& hidden, const Tensor& head, const Tensor& labels, int64_t keep) {
+  if (hidden.is_cpu() && !MathMode::enabled())
+    return TokenNll::apply(hidden, head, labels.contiguous(), keep);
   const Tensor logits = apply_linear(hidden, head).to(at::kFloat);
   if (!MathMode::enabled())  // one copy of the logits for the backward instead of four
     return at::cross_entropy_loss(logits, labels, {}, at::Reduction::None);

@@ -17,9 +17,9 @@ Tensor clipped_policy_terms(const Tensor& log_p, const Tensor& old, const Tensor
 Tensor is_clipped(const Tensor& log_p, const Tensor& old, const Tensor& advantages,
                   const ClipOptions& options) {
   const Tensor ratio = (log_p - old).exp();
-  return (-advantages * ratio.clamp(1 - options.clip, 1 + options.clip))
-      .gt(-advantages * ratio)
-      .to(at::kFloat);
+  Tensor lost = (-advantages * ratio.clamp(1 - options.clip, 1 + options.clip)).gt(-advantages * ratio);
+  if (options.dual_clip > 0) lost = lost.logical_or((advantages < 0).logical_and(ratio > options.dual_clip));
+  return lost.to(at::kFloat);
 }
 
 Tensor kl_k1(const Tensor& log_p, const Tensor& reference) { return log_p - reference; }

@@ -17,7 +17,7 @@ struct ClipOptions {
 Tensor clipped_policy_terms(const Tensor& log_p, const Tensor& old, const Tensor& advantages,
                             const ClipOptions& options);
 
-/// Where the clipping to 1 +- clip took the gradient away: 1 or 0 for each of the same, [M].
+/// Where clipping, on either side of 1 or by the dual clip, took the gradient away: 1 or 0 for each of the same, [M].
 Tensor is_clipped(const Tensor& log_p, const Tensor& old, const Tensor& advantages,
                   const ClipOptions& options);
 

@@ -1,6 +1,6 @@
 #include "caltrop/model/config.h"
 
-#include <algorithm>
+#include <cstdint>
 
 #include "caltrop/base/error.h"
 
@@ -20,6 +20,24 @@ ModelConfig read_model_config(const Json& config, const std::string& where) {
     }
   }
   throw unknown_name(where, "architecture", architecture, known);
+}
+
+std::vector<int64_t> read_end_ids(const Json& config, const std::string& where) {
+  const Json given = optional<Json>(config, "eos_token_id", where, nullptr);
+  if (given.is_null()) return {};
+  constexpr int64_t kLargest = INT32_MAX;
+  std::vector<int64_t> ids;
+  for (const Json& id : given.is_array() ? given : Json::array({given})) {
+    const bool fits = id.is_number_unsigned()
+                          ? id.get<uint64_t>() <= uint64_t{kLargest}
+                          : id.is_number_integer() && id.get<int64_t>() >= 0 && id.get<int64_t>() <= kLargest;
+    if (!fits) {
+      throw UserError("{}: 'eos_token_id' is {}, want a token id (0 to {}) or a list of them", where,
+                      to_line(given), kLargest);
+    }
+    ids.push_back(id.get<int64_t>());
+  }
+  return ids;
 }
 
 std::vector<ParameterShape> parameter_shapes(const ModelConfig& c) {

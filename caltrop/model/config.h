@@ -26,7 +26,7 @@ struct ModelConfig {
   bool tied = false;                        // the head is the embedding
   std::vector<double> inverse_frequencies;  // [E/2], rotary, with whatever scaling the family applies
   std::vector<int64_t> end_ids;             // tokens that end an answer, as config.json has them
-  Json source;                              // config.json as it was read; written back unchanged
+  Json source;  // config.json as it was read; written back with another dtype at most
 };
 
 /// An architecture: one file in model/families, listed by the build.
@@ -41,6 +41,10 @@ std::vector<const FamilyEntry*> families();
 
 /// The config by its family. Throws UserError for an unknown architecture, listing the known ones.
 ModelConfig read_model_config(const Json& config, const std::string& where);
+
+/// "eos_token_id" of config.json or generation_config.json: an id or a list of them, none if it is missing or null. Throws
+/// UserError "<where>: …".
+std::vector<int64_t> read_end_ids(const Json& config, const std::string& where);
 
 /// The config of a model folder: end_ids are those of config.json and of generation_config.json, which often has more.
 ModelConfig read_model_config(const ModelFolder& folder);

@@ -34,6 +34,12 @@ Decoder::Decoder(const Model& model, int64_t slots, int64_t context)
   head_ = PackedLinear(model.head());
 }
 
+int64_t Decoder::cache_bytes(const Model& model, int64_t slots, int64_t context) {
+  const ModelConfig& c = model.config();
+  const int64_t element = model.device().is_cpu() || model.compute_dtype() == at::kFloat ? 4 : 2;
+  return 2 * c.layers * slots * c.kv_heads * context * c.head_width * element;
+}
+
 Tensor Decoder::prefill(const PackedTokens& tokens, const std::vector<std::vector<int64_t>>& places,
                         const std::vector<int64_t>& slots) {
   const at::NoGradGuard no_grad;

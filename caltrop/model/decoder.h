@@ -17,6 +17,9 @@ class Decoder {
   /// `slots` sequences of up to `context` tokens at once.
   Decoder(const Model& model, int64_t slots, int64_t context);
 
+  /// What the key-value cache of such a decoder takes.
+  static int64_t cache_bytes(const Model& model, int64_t slots, int64_t context);
+
   /// Runs the packed rows and fills the slots: row r of the batch, whose tokens lie at `places[r]` in it,
   /// goes to slots[r]. Returns logits [R,V] fp32 after each row's last token.
   Tensor prefill(const PackedTokens& tokens, const std::vector<std::vector<int64_t>>& places,

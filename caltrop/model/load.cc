@@ -1,7 +1,10 @@
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <fstream>
+#include <optional>
 #include <set>
+#include <string_view>
 
 #include <fmt/ranges.h>
 
@@ -19,16 +22,30 @@ std::string shape_text(at::IntArrayRef shape) {
   return fmt::format("[{}]", fmt::join(shape.begin(), shape.end(), ","));
 }
 
+/// "cuda:1" is 1; nothing for another kind of name.
+std::optional<int> card_of(std::string_view name) {
+  constexpr std::string_view kPrefix = "cuda:";
+  if (!name.starts_with(kPrefix)) return std::nullopt;
+  name.remove_prefix(kPrefix.size());
+  int card = 0;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), card);
+  if (error != std::errc() || end != name.data() + name.size() || card < 0) return std::nullopt;
+  return card;
+}
+
 at::Device choose_device(const std::string& name) {
   if (name == "auto") return at::Device(at::hasCUDA() ? at::kCUDA : at::kCPU);
-  try {
-    const at::Device device(name);
-    if (device.is_cuda() && !at::hasCUDA())
-      throw UserError("device: '{}' was asked for, but this torch finds no GPU", name);
-    return device;
-  } catch (const c10::Error&) {
-    throw unknown_name("device", "device", name, {"auto", "cpu", "cuda", "cuda:N"});
+  if (name == "cpu") return at::Device(at::kCPU);
+  const std::optional<int> card = name == "cuda" ? 0 : card_of(name);
+  if (!card) throw unknown_name("device", "device", name, {"auto", "cpu", "cuda", "cuda:N"});
+  const auto cards = at::hasCUDA() ? static_cast<int>(at::getNumGPUs()) : 0;
+  if (*card >= cards) {
+    throw UserError("device: '{}' was asked for, but this torch finds {}", name,
+                    cards == 0   ? std::string("no GPU")
+                    : cards == 1 ? std::string("one GPU, cuda:0")
+                                 : fmt::format("{} GPUs, cuda:0 to cuda:{}", cards, cards - 1));
   }
+  return at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(*card));
 }
 
 at::ScalarType choose_dtype(const std::string& name, const at::Device& device) {
@@ -58,24 +75,27 @@ bool bf16_is_fast(const at::Device& device) {
 
 ModelConfig read_model_config(const ModelFolder& folder) {
   ModelConfig config = read_model_config(folder.config(), (folder.path() / "config.json").string());
-  const Json json = generation_config(folder.path());
-  const Json ids = json.is_object() && json.contains("eos_token_id") ? json["eos_token_id"] : Json();
-  for (const Json& id : ids.is_array() ? ids : Json::array({ids})) {
-    if (id.is_number_integer() &&
-        std::find(config.end_ids.begin(), config.end_ids.end(), id.get<int64_t>()) == config.end_ids.end())
-      config.end_ids.push_back(id.get<int64_t>());
+  const std::string where = (folder.path() / "generation_config.json").string();
+  for (const int64_t id : read_end_ids(generation_config(folder.path()), where)) {
+    if (std::find(config.end_ids.begin(), config.end_ids.end(), id) == config.end_ids.end())
+      config.end_ids.push_back(id);
   }
   return config;
 }
 
 std::shared_ptr<Model> Model::load(const std::filesystem::path& folder, const ModelOptions& options) {
   const ModelFolder files = ModelFolder::open(folder);
+  return load(files, read_model_config(files), {}, options);
+}
+
+std::shared_ptr<Model> Model::load(const ModelFolder& files, ModelConfig config,
+                                   const std::vector<std::string>& others, const ModelOptions& options) {
+  const std::filesystem::path& folder = files.path();
   const std::string where = (folder / "config.json").string();
-  ModelConfig config = read_model_config(files);
   const at::Device device = choose_device(options.device);
   const at::ScalarType dtype = choose_dtype(options.dtype, device);
 
-  std::set<std::string> expected;
+  std::set<std::string> expected(others.begin(), others.end());
   NamedTensors parameters;
   for (const auto& [name, shape] : parameter_shapes(config)) {
     expected.insert(name);

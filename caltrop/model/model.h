@@ -43,6 +43,10 @@ class Model {
   /// architecture.
   static std::shared_ptr<Model> load(const std::filesystem::path& folder, const ModelOptions& options = {});
 
+  /// The same with a configuration of the caller's and tensors, `others`, that are the caller's to read.
+  static std::shared_ptr<Model> load(const ModelFolder& files, ModelConfig config,
+                                     const std::vector<std::string>& others, const ModelOptions& options);
+
   /// A model with these parameters (not copied); tests build tiny ones.
   Model(ModelConfig config, NamedTensors parameters, at::ScalarType compute_dtype);
 

@@ -29,10 +29,10 @@ bool is_leftover(const std::string& name) {  // of a process killed before the f
 }
 
 void refuse_foreign_folder(const fs::path& path) {
-  if (is_run_dir(path)) return;
   for (const auto& entry : fs::directory_iterator(path)) {
     const std::string name = entry.path().filename().string();
     if (is_leftover(name)) continue;
+    if (is_run_dir(path)) return;  // asked last: another process may have begun the run just now
     throw UserError(
         "{}: this folder is not empty and is no run directory (it holds '{}' but no run.json); choose "
         "another --out",

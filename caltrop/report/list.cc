@@ -42,16 +42,33 @@ RunSummary summarize(const fs::path& path) {
   return run;
 }
 
+/// The run directories in and below `folder`. What a run keeps in `model` and `state` is not looked into, and what is gone by now is no
+/// error: a run at work removes its checkpoints.
+void find_runs(const fs::path& folder, std::vector<RunSummary>& runs) {
+  const bool is_run = is_run_dir(folder);
+  if (is_run) runs.push_back(summarize(folder));
+  std::error_code error;
+  fs::directory_iterator entry(folder, fs::directory_options::skip_permission_denied, error);
+  for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    std::error_code gone;
+    if ((is_run && (name == "model" || name == "state")) || !entry->is_directory(gone)) continue;
+    if (!entry->is_symlink(gone)) {
+      find_runs(entry->path(), runs);
+    } else if (is_run_dir(entry->path())) {
+      runs.push_back(summarize(entry->path()));
+    }
+  }
+  if (error && error != std::errc::no_such_file_or_directory)
+    throw UserError("{}: cannot read: {}", folder.string(), error.message());
+}
+
 }  // namespace
 
 std::vector<RunSummary> list_runs(const fs::path& folder) {
   if (!fs::is_directory(folder)) throw UserError("{}: is no folder", folder.string());
   std::vector<RunSummary> runs;
-  if (is_run_dir(folder)) runs.push_back(summarize(folder));
-  auto options = fs::directory_options::skip_permission_denied;
-  for (const auto& entry : fs::recursive_directory_iterator(folder, options)) {
-    if (entry.is_directory() && is_run_dir(entry.path())) runs.push_back(summarize(entry.path()));
-  }
+  find_runs(folder, runs);
   std::sort(runs.begin(), runs.end(),
             [](const RunSummary& a, const RunSummary& b) { return a.path < b.path; });
   return runs;

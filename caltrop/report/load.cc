@@ -110,6 +110,17 @@ Cell cell(const Json& json, const std::string& where) {
   return c;
 }
 
+MissingCell missing_cell(const Json& json, const std::string& where) {
+  return {required<std::string>(json, "cell", where),   required<std::string>(json, "model", where),
+          required<std::string>(json, "attack", where), arm(json, where),
+          required<std::string>(json, "status", where), text_or_empty(json, "error", where)};
+}
+
+Program program(const Json& json, const std::string& where) {
+  return {text_or_empty(json, "version", where), text_or_empty(json, "commit", where),
+          optional<bool>(json, "dirty", where, false)};
+}
+
 Row row(const Json& json, const std::string& where) {
   Row r;
   r.model = required<std::string>(json, "model", where);
@@ -127,6 +138,7 @@ Row row(const Json& json, const std::string& where) {
   r.harm_end = maybe<double>(json, "harm_end", where);
   r.prompts = maybe<int64_t>(json, "prompts", where);
   r.refusal_end = maybe<double>(json, "refusal_end", where);
+  r.field_criterion_steps = maybe<int64_t>(json, "field_criterion_steps", where);
   r.signature = text_or_empty(json, "signature", where);
   r.says = text_or_empty(json, "says", where);
   r.after = text_or_empty(json, "after", where);
@@ -183,16 +195,16 @@ Proof load_proof(const fs::path& root) {
   proof.command = text_or_empty(json, "command", file);
   proof.created = text_or_empty(json, "created", file);
   proof.machine = text_or_empty(json, "machine", file);
-  const Json program = optional<Json>(json, "program", file, Json::object());
-  proof.version = text_or_empty(program, "version", file + ": program");
-  proof.commit = text_or_empty(program, "commit", file + ": program");
-  proof.dirty = optional<bool>(program, "dirty", file + ": program", false);
+  read_list(json, "programs", file, proof.programs, program);
+  const std::string judge = json.contains("judged_by") ? "judged_by" : "program";  // the latter in old files
+  proof.judged_by = program(optional<Json>(json, judge, file, Json::object()), file + ": " + judge);
   proof.thresholds = numbers(json, "thresholds", file);
   proof.chance = maybe<double>(json, "chance", file);
   proof.ability_tells = optional<bool>(json, "ability_tells", file, true);
   read_list(json, "metrics", file, proof.metrics, metric);
   read_list(json, "models", file, proof.models, model);
   read_list(json, "cells", file, proof.cells, cell);
+  read_list(json, "missing", file, proof.missing, missing_cell);
   read_list(json, "rows", file, proof.rows, row);
   read_list(json, "pairs", file, proof.pairs, pair);
   const auto known = [&](const std::string& name, const std::string& where) {

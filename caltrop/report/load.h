@@ -43,6 +43,18 @@ struct Cell {
   std::vector<TrajectoryPoint> trajectory;
 };
 
+/// A cell that the proof asks for and that there is no run of, finished or failed.
+struct MissingCell {
+  std::string id, model, attack, arm;  // the model may be missing too
+  std::string status, error;           // "running", "not begun", …; why, where that is known
+};
+
+/// Which build of this program made something.
+struct Program {
+  std::string version, commit;
+  bool dirty = false;  // with changes that no commit holds
+};
+
 struct ProofModel {
   std::string name, method, summary, paper, run;
   std::string after;  // the defence whose model it began with; "": the undefended one's
@@ -63,7 +75,8 @@ struct Row {
   std::string worst;                        // for the defender; "" if every seed failed
   std::optional<Patience> until_usable_harm, until_collapse;
   std::optional<double> ability_rest, ability_end, ability_end_se, harm_end, refusal_end;
-  std::optional<int64_t> prompts;  // restricted prompts that harm_end is a share of
+  std::optional<int64_t> prompts;                // restricted prompts that harm_end is a share of
+  std::optional<int64_t> field_criterion_steps;  // where the field's usual criterion first calls it a success
   std::string signature, says;
   std::string after;  // the attack whose model it went on with; its own steps are counted alone
 };
@@ -79,12 +92,13 @@ struct Pair {
 struct Proof {
   std::filesystem::path root;
   std::string title, command, created, machine;
-  std::string version, commit;
-  bool dirty = false;
+  std::vector<Program> programs;  // that made its runs, each once; empty in an old file, which does not tell
+  Program judged_by;
   NumbersByName thresholds;
   std::vector<MetricDeclaration> metrics;
   std::vector<ProofModel> models;
   std::vector<Cell> cells;
+  std::vector<MissingCell> missing;
   std::vector<Row> rows;
   std::vector<Pair> pairs;
   std::optional<double> chance;  // ability of a model that knows nothing

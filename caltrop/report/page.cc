@@ -37,8 +37,8 @@ should happen. {}</p></header>)",
 
 std::string navigation(const std::string& body) {
   constexpr std::pair<const char*, const char*> kLinks[] = {
-      {"verdict", "Verdict"},     {"curves", "Curves"},    {"examples", "Examples"},     {"cost", "Cost"},
-      {"failed", "Failed cells"}, {"glossary", "Metrics"}, {"record", "How it was made"}};
+      {"verdict", "Verdict"},  {"curves", "Curves"},    {"examples", "Examples"},     {"cost", "Cost"},
+      {"failed", "No result"}, {"glossary", "Metrics"}, {"record", "How it was made"}};
   std::string html = "<nav aria-label=\"Sections\">";
   for (const auto& [id, title] : kLinks) {
     if (body.find(fmt::format("<section id=\"{}\"", id)) == std::string::npos) continue;

@@ -69,15 +69,16 @@ std::string run_table(const Proof& proof) {
 
 std::string failed_section(const Proof& proof) {
   std::string rows;
-  for (const Cell& cell : proof.cells) {
-    if (cell.status != "failed") continue;
-    rows += fmt::format("<dt>{}</dt><dd dir=\"auto\">{}</dd>", isolated(cell.id),
-                        cell.error.empty() ? "no reason recorded" : html_text(cell.error));
-  }
+  const auto add = [&](const std::string& id, const std::string& status, const std::string& error) {
+    rows += fmt::format("<dt>{}</dt><dd dir=\"auto\">{}</dd>", isolated(id),
+                        html_text(error.empty() ? status : status + ": " + error));
+  };
+  for (const Cell& cell : proof.cells)
+    if (cell.status == "failed") add(cell.id, cell.status, cell.error);
+  for (const MissingCell& cell : proof.missing) add(cell.id, cell.status, cell.error);
   if (rows.empty()) return "";
-  return "<section id=\"failed\"><h2>Failed cells</h2><p class=\"lead\">These came to no result. The same "
-         "command again "
-         "tries them again.</p><dl class=\"failed\">" +
+  return "<section id=\"failed\"><h2>Cells without a result</h2><p class=\"lead\">The same command again "
+         "makes what is missing and tries what failed once more.</p><dl class=\"failed\">" +
          rows + "</dl></section>";
 }
 
@@ -109,9 +110,9 @@ std::string record_section(const Proof& proof) {
   if (!proof.command.empty())
     html += "<pre class=\"command\" dir=\"ltr\">" + html_text(proof.command) + "</pre>";
   html += "<dl class=\"facts\">";
-  html +=
-      fact("Program", "caltrop " + html_text(proof.version) + ", commit <code>" + html_text(proof.commit) +
-                          "</code>" + (proof.dirty ? " with uncommitted changes" : ""));
+  html += fact("Runs made by", html_text(commits_of_runs(proof)));
+  html += fact("Judged by", html_text(fmt::format("caltrop {}, commit {}", proof.judged_by.version,
+                                                  commit_of(proof.judged_by))));
   if (!proof.created.empty()) html += fact("Made", html_text(proof.created));
   if (!proof.machine.empty()) html += fact("Machine", isolated(proof.machine));
   html += "</dl>";

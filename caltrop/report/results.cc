@@ -115,12 +115,6 @@ std::string useful_at_end(const Row& row) {
   return fmt::format("{} ({:.0f} to {:.0f})", percent(row.harm_end), 100 * in.low, 100 * in.high);
 }
 
-std::string ability_interval(const Row& row) {
-  if (!row.ability_end_se) return ability_change(row);
-  return fmt::format("{} → {} ± {}", percent(row.ability_rest), percent(row.ability_end),
-                     plain_points(kQuantile * *row.ability_end_se));
-}
-
 std::string outcomes_of(const Row& row) {
   std::vector<std::string> parts;
   for (const auto& [outcome, seeds] : row.outcomes) parts.push_back(fmt::format("{} {}", seeds, outcome));
@@ -141,7 +135,7 @@ std::string attack_table(const Proof& proof) {
     const auto gap = gap_of(proof, row);
     lines.push_back(
         {plain(row.model), plain(row.attack), outcomes_of(row), steps_until(row, &Row::until_usable_harm),
-         steps_until(row, &Row::until_collapse), useful_at_end(row), ability_interval(row),
+         steps_until(row, &Row::until_collapse), useful_at_end(row), ability_change(row, kQuantile),
          plain(row.signature),
          gap ? fmt::format("{} ± {}", points(gap->mean), plain_points(kQuantile * gap->standard_error))
              : ""});
@@ -155,12 +149,13 @@ std::string attack_table(const Proof& proof) {
 }
 
 std::string section(const Proof& proof) {
-  std::string text = fmt::format("## {}\n\n`{}`, {}, {}, commit {}{}.\n\n", plain(proof.title),
-                                 plain(proof.command), plain(proof.created), plain(proof.machine),
-                                 plain(proof.commit), proof.dirty ? " with uncommitted changes" : "");
+  std::string text =
+      fmt::format("## {}\n\n`{}`, {}, {}; runs made by {}, judged by commit {}.\n\n", plain(proof.title),
+                  plain(proof.command), plain(proof.created), plain(proof.machine),
+                  plain(commits_of_runs(proof)), plain(commit_of(proof.judged_by)));
   text += "What hardening cost, and what it took from the model before any attack:\n\n" + cost_table(proof);
   text += "Under attack:\n\n" + attack_table(proof);
-  for (const ModelVerdict& verdict : judge_models(proof)) {
+  for (const ModelVerdict& verdict : judge_models(proof, kQuantile)) {
     Cells sentences = {verdict.headline};
     sentences.insert(sentences.end(), verdict.notes.begin(), verdict.notes.end());
     text += fmt::format("- **{}**: {}\n", plain(verdict.model), plain(join(sentences, " ")));
@@ -181,19 +176,18 @@ Interval wilson(double share, int64_t n) {
 }
 
 std::string results_page(const std::vector<Proof>& proofs, const std::string& command) {
-  std::string text = fmt::format(
-      "# Results\n\nWritten by `{}` from the proofs that it names; `recipes/` has the purpose and the source "
-      "of every value.\n"
-      "\n"
-      "Shares of useful answers have 95 % intervals (Wilson) over the test prompts, abilities ± 95 % over "
-      "the questions; all\n"
-      "seeds share prompts and questions, so seeds do not narrow them. In brackets: the change against the "
-      "undefended model.\n"
-      "An attack with `stop_at_useful_rate` ends where the attacker has what he wants. *gap*: ability lost "
-      "under the attack\n"
-      "minus ability lost under its benign twin at the same step. What the words mean: "
-      "`caltrop/eval/outcome.h`.\n\n",
-      plain(command));
+  std::string text = fmt::format(R"(# Results
+
+Written by `{}` from the proofs that it names; `recipes/` has the purpose and the source of every value.
+
+Every interval on this page, in tables and in sentences, is one of 95 %: those of useful answers (Wilson) over the test
+prompts, those behind a ± over the questions (1.96 standard errors). All seeds share prompts and questions, so seeds do
+not narrow them. In brackets: the change against the undefended model, ±0 for none. An attack with `stop_at_useful_rate`
+ends where the attacker has what he wants. *gap*: ability lost under the attack minus ability lost under its benign twin
+at the same step. What the words mean: `caltrop/eval/outcome.h`.
+
+)",
+                                 plain(command));
   for (const Proof& proof : proofs) text += section(proof);
   while (text.ends_with("\n\n")) text.pop_back();
   return text;

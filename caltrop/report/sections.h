@@ -11,7 +11,7 @@ std::string verdict_section(const Proof& proof);   // page_verdict.cc
 std::string curves_section(const Proof& proof);    // page_curves.cc
 std::string examples_section(const Proof& proof);  // page_examples.cc
 std::string cost_section(const Proof& proof);      // page_models.cc
-std::string failed_section(const Proof& proof);    // page_record.cc; "" if no cell failed
+std::string failed_section(const Proof& proof);    // page_record.cc; "" if every cell has a result
 std::string glossary_section(const Proof& proof);  // page_record.cc
 std::string record_section(const Proof& proof);    // page_record.cc
 

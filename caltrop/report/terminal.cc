@@ -25,7 +25,7 @@ std::string terminal_verdict(const Proof& proof) {
     sentences.insert(sentences.end(), verdict.notes.begin(), verdict.notes.end());
     text += fmt::format("  {}: {}\n", terminal_text(verdict.model), terminal_text(join(sentences, " ")));
   }
-  for (const std::string& caveat : caveats(proof)) text += "  Note: " + caveat + "\n";
+  for (const std::string& caveat : caveats(proof)) text += "  Note: " + terminal_text(caveat) + "\n";
   return text;
 }
 

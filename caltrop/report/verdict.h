@@ -25,8 +25,8 @@ struct ModelVerdict {
   std::vector<std::string> notes;  // what must be known beside it
 };
 
-/// One verdict a model, in the order of the proof.
-std::vector<ModelVerdict> judge_models(const Proof& proof);
+/// One verdict a model, in the order of the proof. A ± in its sentences is that many standard errors.
+std::vector<ModelVerdict> judge_models(const Proof& proof, double standard_errors = 1);
 
 struct MeanGap {
   double mean = 0;            // in shares of ability; over the seeds
@@ -36,7 +36,8 @@ struct MeanGap {
 /// The conditionality gap of a harmful row; none for a benign one or without a twin.
 std::optional<MeanGap> gap_of(const Proof& proof, const Row& row);
 
-/// What limits the whole proof: a clean model that cannot do the questions, failed cells, few seeds. Empty if nothing does.
+/// What limits the whole proof: a clean model that cannot do the questions, cells without a result, few seeds, defences planted
+/// once. Empty if nothing does.
 std::vector<std::string> caveats(const Proof& proof);
 
 /// The verdict for a terminal: a table, a sentence for each model, the caveats.

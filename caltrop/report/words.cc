@@ -64,9 +64,21 @@ std::string patience_in_full(const Patience& patience) {
   return more.empty() ? steps : fmt::format("{} ({})", steps, join(more));
 }
 
-std::string ability_change(const Row& row) {
+std::string ability_change(const Row& row, double standard_errors) {
   const std::string change = fmt::format("{} → {}", percent(row.ability_rest), percent(row.ability_end));
-  return row.ability_end_se ? fmt::format("{} ± {}", change, plain_points(*row.ability_end_se)) : change;
+  if (!row.ability_end_se) return change;
+  return fmt::format("{} ± {}", change, plain_points(standard_errors * *row.ability_end_se));
+}
+
+std::string commit_of(const Program& program) {
+  return program.commit + (program.dirty ? " with uncommitted changes" : "");
+}
+
+std::string commits_of_runs(const Proof& proof) {
+  if (proof.programs.empty()) return "commits that verdict.json does not name";
+  std::vector<std::string> commits;
+  for (const Program& program : proof.programs) commits.push_back(commit_of(program));
+  return (commits.size() == 1 ? "commit " : "commits ") + join(commits);
 }
 
 std::string metric_value(const MetricDeclaration& metric, double value) {

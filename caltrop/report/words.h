@@ -21,8 +21,13 @@ std::string brief_number(double number);                   // three significant 
 std::string steps_until(const Row& row, std::optional<Patience> Row::* until);
 std::string patience_in_full(const Patience& patience);  // "10 steps (80 samples, 9,600 tokens, 0:27)"
 
-/// "62 % → 25 % ± 4"
-std::string ability_change(const Row& row);
+/// "62 % → 25 % ± 4", where ± is that many standard errors.
+std::string ability_change(const Row& row, double standard_errors = 1);
+
+/// "3f2a… with uncommitted changes"
+std::string commit_of(const Program& program);
+/// "commit 3f2a…", "commits 3f2a…, 77c1… with uncommitted changes", or that the file does not tell.
+std::string commits_of_runs(const Proof& proof);
 
 /// A number of a declared metric: shares (unit "share") as percentages, others with their unit.
 std::string metric_value(const MetricDeclaration& metric, double value);

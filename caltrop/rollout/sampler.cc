@@ -18,8 +18,7 @@ struct Candidates {
   std::vector<double> weights;
 };
 
-// A token this much less likely than the likeliest is never drawn: the whole vocabulary of such tokens weighs less than the
-// last bit of a uniform number.
+// A token this much less likely than the likeliest is never drawn: 1e5 of them together would come once in ten million draws.
 constexpr double kNegligible = 1e-12;
 
 class Cut {

@@ -25,6 +25,7 @@ Tensor text_embeddings(const std::vector<std::string>& texts, const std::filesys
     row.ids = encoder.tokenizer().encode(text, /*add_special_tokens=*/true).ids;
     if (row.ids.empty()) throw UserError("{}: the text '{}' has no tokens to embed", folder.string(), text);
     row.ids.resize(std::min(row.ids.size(), kLongest));
+    encoder.tokenizer().check_ids(row.ids, model->config().vocabulary, folder.string());
     row.answer.assign(row.ids.size(), true);
     rows.push_back(std::move(row));
   }

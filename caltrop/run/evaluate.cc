@@ -2,10 +2,10 @@
 
 #include <ATen/Parallel.h>
 
-#include "caltrop/base/error.h"
 #include "caltrop/base/files.h"
 #include "caltrop/io/model_folder.h"
 #include "caltrop/record/run_dir.h"
+#include "caltrop/run/failure.h"
 #include "caltrop/run/model_files.h"
 
 namespace caltrop {
@@ -39,6 +39,7 @@ NamedNumbers run_evaluate(const EvaluateSpec& spec, const std::filesystem::path&
   inputs[spec.clean_model.string()] = ModelFolder::open(spec.clean_model).sha256();
   const std::string hash = sha256(to_line({{"spec", resolved}, {"inputs", inputs}}));
   add_text_hashes(spec.model, inputs);
+  inputs[spec.domain.string()] = sha256_file(spec.domain);
   RunDir run = RunDir::create_or_resume(out, hash,
                                         {{"kind", "evaluate"},
                                          {"spec", resolved},
@@ -60,8 +61,8 @@ NamedNumbers run_evaluate(const EvaluateSpec& spec, const std::filesystem::path&
     run.finish({{"device", model->device().str()},
                 {"dtype", model->compute_dtype() == at::kFloat ? "fp32" : "bf16"}});
     return evaluated.numbers;
-  } catch (const UserError& error) {
-    run.fail(error.what());
+  } catch (const std::exception& error) {
+    run.fail(explained(error).value_or(error.what()));
     throw;
   }
 }

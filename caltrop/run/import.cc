@@ -28,36 +28,62 @@ GgufVocabulary vocabulary_of(const GgufVocabularyData& data) {
   return vocabulary;
 }
 
-void import_gguf_file(const fs::path& source, const fs::path& out) {
+/// Such a model is loaded, and refuses the first text that has one of these tokens.
+void warn_of_missing_embeddings(const Tokenizer& tokenizer, int64_t vocabulary, const std::string& who) {
+  if (tokenizer.vocabulary_size() <= vocabulary) return;
+  warn(
+      "{}: the tokenizer has ids up to {}, the model embeddings for 0 to {}; texts with a token beyond are "
+      "refused",
+      who, tokenizer.vocabulary_size() - 1, vocabulary - 1);
+}
+
+/// In place of whatever template the source has; null: leaves that.
+void put_chat_format(TextFiles& files, const ChatFormat* format) {
+  if (format == nullptr) return;
+  constexpr const char* kFile = "chat_template.jinja";  // read before a template in tokenizer_config.json
+  std::erase_if(files, [](const auto& file) { return file.first == kFile; });
+  files.emplace_back(kFile, format->source);
+}
+
+void import_gguf_file(const fs::path& source, const fs::path& out, const ChatFormat* format) {
   const ImportedModel imported = import_gguf(*GgufFile::open(source));
   const GgufVocabulary vocabulary = vocabulary_of(imported.vocabulary);
   const std::string where = source.string();
-  read_model_config(imported.config, where);
+  const Json tokenizer = tokenizer_json(vocabulary, where);
+  warn_of_missing_embeddings(Tokenizer::from_json(tokenizer, where),
+                             read_model_config(imported.config, where).vocabulary, where);
   TextFiles files;
-  files.emplace_back("tokenizer.json", to_pretty(tokenizer_json(vocabulary, where)));
+  files.emplace_back("tokenizer.json", to_pretty(tokenizer));
   files.emplace_back(
       "tokenizer_config.json",
       to_pretty(tokenizer_config_json(vocabulary, imported.vocabulary.chat_template.value_or(""), where)));
+  put_chat_format(files, format);
   write_model_folder(out, imported.config, imported.generation_config, imported.tensors, files);
 }
 
-void import_folder(const fs::path& source, const fs::path& out) {
+void import_folder(const fs::path& source, const fs::path& out, const ChatFormat* format) {
   const auto model = Model::load(source, {.device = "cpu", .dtype = "fp32"});
-  Tokenizer::load(source);  // a folder whose tokenizer we cannot read is of no use later
-  Json config = model->config().source;
-  config["torch_dtype"] = "float32";
-  config.erase("dtype");
-  write_model_folder(out, config, generation_config(source), model->parameters(), text_files(source));
+  // A folder whose tokenizer we cannot read is of no use later.
+  warn_of_missing_embeddings(Tokenizer::load(source), model->config().vocabulary, source.string());
+  TextFiles files = text_files(source);
+  put_chat_format(files, format);
+  write_model_folder(out, model->config().source, generation_config(source), model->parameters(), files);
 }
 
 }  // namespace
 
-void import_model(const fs::path& source, const fs::path& out) {
-  if (!fs::exists(source)) throw UserError("import: {} does not exist", source.string());
-  if (fs::is_directory(source)) {
-    import_folder(source, out);
+void import_model(const fs::path& source, const fs::path& out, const std::string& format) {
+  const ChatFormat* chat = format.empty() ? nullptr : &chat_format(format);
+  std::error_code error;
+  const fs::file_status status = fs::status(source, error);
+  if (status.type() == fs::file_type::not_found)
+    throw UserError("import: {} does not exist", source.string());
+  if (status.type() == fs::file_type::none)
+    throw UserError("import: cannot open {}: {}", source.string(), error.message());
+  if (fs::is_directory(status)) {
+    import_folder(source, out, chat);
   } else if (source.extension() == ".gguf") {
-    import_gguf_file(source, out);
+    import_gguf_file(source, out, chat);
   } else {
     throw UserError("import: {} is neither a .gguf file nor a model folder", source.string());
   }
@@ -75,6 +101,7 @@ std::string describe_model(const fs::path& folder) {
   }
   for (const TensorEntry& entry : files.entries()) bytes += static_cast<int64_t>(entry.end - entry.begin);
   const Tokenizer tokenizer = Tokenizer::load(folder);
+  warn_of_missing_embeddings(tokenizer, c.vocabulary, folder.string());
   std::string text;
   const auto line = [&](const char* what, const std::string& value) {
     text += fmt::format("{:<14}{}\n", what, value);
@@ -89,7 +116,15 @@ std::string describe_model(const fs::path& folder) {
                                  tokenizer.vocabulary_size(), c.tied ? "tied" : "apart"));
   line("context", fmt::format("{} tokens", c.context));
   std::vector<std::string> ends;
-  for (const int64_t id : c.end_ids) ends.push_back(fmt::format("{} ({})", tokenizer.id_to_token(id), id));
+  for (const int64_t id : c.end_ids) {
+    if (tokenizer.has_token(id)) {
+      ends.push_back(fmt::format("{} ({})", tokenizer.id_to_token(id), id));
+    } else {
+      warn("{}: answers end with the id {}, which no token has; is the tokenizer of another model?",
+           folder.string(), id);
+      ends.push_back(fmt::format("({})", id));
+    }
+  }
   line("ends answers", join(ends));
   line("training",
        fmt::format("AdamW in fp32 with 8 rows of 96 tokens needs about {}",

@@ -3,14 +3,18 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
 
 namespace caltrop {
 
 /// `source`: a .gguf file, or a folder of a supported architecture (its weights are then checked and written
-/// anew: fp32, one naming, safetensors). Writes `out` whole or not at all. Throws UserError.
-void import_model(const std::filesystem::path& source, const std::filesystem::path& out);
+/// anew: fp32, one naming, safetensors). Writes `out` whole or not at all. `format`, if not empty, is one of
+/// chat_formats() and becomes its chat template. Throws UserError.
+void import_model(const std::filesystem::path& source, const std::filesystem::path& out,
+                  const std::string& format = "");
 
-/// What a model folder is, in lines for people: architecture, sizes, parameters, tokenizer, template, hash.
+/// What a model folder is, in lines for people: architecture, sizes, parameters, tokenizer, hash. Warns where model and
+/// tokenizer do not fit together.
 std::string describe_model(const std::filesystem::path& folder);
 
 }  // namespace caltrop

@@ -15,6 +15,7 @@
 #include "caltrop/base/log.h"
 #include "caltrop/record/run_dir.h"
 #include "caltrop/run/evaluate.h"
+#include "caltrop/run/failure.h"
 #include "caltrop/run/proof_spec.h"
 #include "caltrop/run/verdict.h"
 
@@ -36,15 +37,27 @@ void in_turns(size_t count, const std::function<bool(size_t)>& attempt) {
   }
 }
 
-/// Whether a finished run may stand for `stage`, which is to be judged; says why not. Where its model lies may have changed.
-bool stands_for(const fs::path& run, const StageSpec& stage) {
+/// Why a finished run may not stand for `stage`, which is to be judged; "" if it may. Where its model lies may have changed.
+std::string other_recipe(const fs::path& run, const StageSpec& stage) {
   Json recorded = required<Json>(read_manifest(run), "spec", run.string());
   recorded.erase("model");
   const auto found = first_difference(recorded, write_stage_spec(stage), NewKeys::kIgnore);
-  if (found)
-    warn("{}: left out: it was made with another '{}' than the proof asks for now", run.string(),
-         found->path);
-  return !found;
+  return found ? fmt::format("it was made with another '{}' than the proof asks for now", found->path) : "";
+}
+
+/// What has become of a run.
+struct RunState {
+  std::string status;  // as in ProofCell
+  std::string error;   // of a failed one
+};
+
+RunState state_of(const fs::path& run) {
+  if (is_running(run)) return {"running", ""};
+  if (!is_run_dir(run)) return {"not begun", ""};
+  if (is_finished_run(run)) return {"done", ""};
+  const Json manifest = read_manifest(run);
+  if (required<std::string>(manifest, "status", run.string()) != "failed") return {"interrupted", ""};
+  return {"failed", optional<std::string>(manifest, "error", run.string(), "")};
 }
 
 /// The models of the grid: the undefended one, then each defended one; each in models/<name>.
@@ -68,8 +81,13 @@ class Models {
   void find() {
     for (size_t i = 0; i < made_.size(); ++i) {
       const std::string name = i == 0 ? "undefended" : spec_.defences[i - 1].name;
-      if (!is_finished_run(out_ / "models" / name)) {
-        warn("{}: left out with all its cells: it is not finished", (out_ / "models" / name).string());
+      const fs::path run = out_ / "models" / name;
+      const auto [status, error] = state_of(run);
+      if (status != "done") {
+        warn("{}: left out with all its cells: it is not finished", run.string());
+        absent_[name] = status == "failed"
+                            ? RunState{"failed", "its model could not be made: " + error}
+                            : RunState{"not begun", fmt::format("its model is not finished: {}", status)};
         continue;
       }
       const NamedStage* stage = i > 0                 ? &spec_.defences[i - 1]
@@ -79,7 +97,11 @@ class Models {
       if (!was_given) {
         StageSpec made = stage->spec;
         made.seed = spec_.seeds.front();
-        if (!stands_for(out_ / "models" / name, made)) continue;
+        if (const std::string why = other_recipe(run, made); !why.empty()) {
+          warn("{}: left out: {}", run.string(), why);
+          absent_[name] = {"left out", "its model: " + why};
+          continue;
+        }
       }
       made_[i] = {name, "models/" + name, was_given ? nullptr : &stage->spec, was_given ? "" : stage->after};
     }
@@ -96,8 +118,8 @@ class Models {
     return runs;
   }
   const fs::path& folder(const std::string& name) const { return folders_.at(name); }
-  /// Name of each model that could not be made, and why.
-  const std::map<std::string, std::string>& errors() const { return errors_; }
+  /// Name of each model that is not there, and what that makes of its cells.
+  const std::map<std::string, RunState>& absent() const { return absent_; }
 
  private:
   bool make_undefended() {
@@ -110,20 +132,21 @@ class Models {
   }
 
   bool make_defended(size_t place, const NamedStage& defence) {
-    try {
-      if (!defence.folder.empty()) {
+    const std::string from = defence.after.empty() ? "undefended" : defence.after;
+    const bool is_given = !defence.folder.empty();
+    if (!is_given && !absent_.contains(from) && !folders_.contains(from)) return false;
+    const std::string failure = failure_of([&] {
+      if (is_given) {
         take(place, defence.name, defence.folder);
-        return true;
+      } else if (absent_.contains(from)) {
+        throw UserError("it begins with the model of {}, which failed", from);
+      } else {
+        defend(place, defence, folders_.at(from));
       }
-      const std::string from = defence.after.empty() ? "undefended" : defence.after;
-      if (errors_.contains(from)) throw UserError("it begins with the model of {}, which failed", from);
-      if (!folders_.contains(from)) return false;
-      defend(place, defence, folders_.at(from));
-    } catch (const BusyRunDir&) {
-      throw;
-    } catch (const UserError& error) {
-      warn("defence {} failed: {}", defence.name, error.what());
-      errors_[defence.name] = error.what();
+    });
+    if (!failure.empty()) {
+      warn("defence {} failed: {}", defence.name, failure);
+      absent_[defence.name] = {"failed", "its model could not be made: " + failure};
     }
     return true;
   }
@@ -152,7 +175,7 @@ class Models {
   std::vector<std::unique_ptr<StageSpec>> specs_;
   std::vector<std::optional<ProofModelRun>> made_;
   std::map<std::string, fs::path> folders_;
-  std::map<std::string, std::string> errors_;
+  std::map<std::string, RunState> absent_;
 };
 
 std::string cell_id(const std::string& model, const std::string& attack, int64_t seed) {
@@ -200,6 +223,24 @@ void check_inputs(const ProofSpec& spec, const std::string& source) {
   for (const AttackSpec& attack : spec.attacks) check(attack.spec, "attacks: " + attack.name);
 }
 
+/// How many cells have no result, and why.
+void tell_missing(const std::vector<ProofCell>& cells) {
+  std::map<std::string, int64_t> counts;
+  for (const ProofCell& cell : cells)
+    if (!cell.done()) ++counts[cell.status];
+  std::vector<std::string> parts;
+  int64_t missing = 0;
+  for (const auto& [status, count] : counts) {
+    parts.push_back(fmt::format("{} {}", count, status));
+    missing += count;
+  }
+  if (missing == 0) {
+    say("prove: all {} cells have a result", cells.size());
+  } else {
+    warn("{} of {} cells are missing ({}); verdict.json names them", missing, cells.size(), join(parts));
+  }
+}
+
 }  // namespace
 
 ProofResult prove(const Json& json, const std::string& source, const fs::path& out,
@@ -229,62 +270,81 @@ ProofResult prove(const Json& json, const std::string& source, const fs::path& o
     }
   }
 
-  ProofResult result;
-  std::vector<std::optional<ProofCell>> cells(grid.size());
-  std::vector<ProofCell> unmade;
-  for (const auto& [name, why] : models.errors()) {
-    for (const AttackSpec& attack : spec.attacks) {
-      for (const int64_t seed : spec.seeds) {
-        const std::string id = cell_id(name, attack.name, seed);
-        unmade.push_back({id, name, "cells/" + id, &attack, seed, "its model could not be made: " + why});
+  std::vector<std::string> failures(grid.size());  // of this process; "" where it had none
+  // All cells of the grid, as they are now: others may share the work.
+  const auto cells_now = [&] {
+    std::vector<ProofCell> cells;
+    for (size_t i = 0; i < grid.size(); ++i) {
+      const auto& [attack, model, seed, id] = grid[i];
+      const std::string run_dir = "cells/" + id;
+      RunState state = failures[i].empty() ? state_of(out / run_dir) : RunState{"failed", failures[i]};
+      if (state.status == "done") {
+        state.error = other_recipe(out / run_dir, cell_spec(attack, {}, seed));
+        if (!state.error.empty()) state.status = "left out";
+      }
+      cells.push_back({id, model.name, run_dir, &attack, seed, state.status, state.error});
+    }
+    for (const auto& [name, state] : models.absent()) {
+      for (const AttackSpec& attack : spec.attacks) {
+        for (const int64_t seed : spec.seeds) {
+          const std::string id = cell_id(name, attack.name, seed);
+          cells.push_back({id, name, "cells/" + id, &attack, seed, state.status, state.error});
+        }
       }
     }
-  }
-  result.cells = static_cast<int64_t>(grid.size() + unmade.size());
-  result.failed = static_cast<int64_t>(unmade.size());
-  const auto write_verdict = [&] {
-    std::vector<ProofCell> known;
-    for (const auto& cell : cells)
-      if (cell) known.push_back(*cell);
-    known.insert(known.end(), unmade.begin(), unmade.end());
-    write_file(out / "verdict.json", to_pretty(make_verdict(spec, out, made, known, command)));
+    return cells;
   };
+  const auto write_verdict = [&](const std::vector<ProofCell>& cells) {
+    write_file(out / "verdict.json", to_pretty(make_verdict(spec, out, made, cells, command)));
+  };
+
+  if (run == Prove::kNothing) {
+    const std::vector<ProofCell> cells = cells_now();
+    write_verdict(cells);
+    for (const ProofCell& cell : cells) {
+      if (cell.status == "left out" && !models.absent().contains(cell.model))
+        warn("{}: left out: {}", (out / cell.run).string(), cell.error);
+    }
+    tell_missing(cells);
+    return {static_cast<int64_t>(cells.size()), 0};
+  }
+
   std::map<std::string, Evaluated> at_rest;
   for (const ProofModelRun& model : made) at_rest[model.name] = last_evaluation(out / model.run);
-
+  write_verdict(cells_now());  // what is known so far: a long proof can be looked at while it runs
   in_turns(grid.size(), [&](size_t i) {
     const auto& [attack, model, seed, id] = grid[i];
-    ProofCell cell{id, model.name, "cells/" + id, &attack, seed, ""};
-    if (run == Prove::kNothing) {
-      const auto stage = cell_spec(attack, {}, seed);
-      if (is_finished_run(out / cell.run) && stands_for(out / cell.run, stage)) cells[i] = std::move(cell);
-      return true;
-    }
+    const fs::path cell = out / "cells" / id;
     const bool goes_on = !attack.after.empty();
     const fs::path before = out / "cells" / cell_id(model.name, attack.after, seed);
-    if (is_running(out / cell.run) || (goes_on && is_running(before))) return false;
+    if (is_running(cell) || (goes_on && is_running(before))) return false;
     say("prove: cell {} of {}: {}", i + 1, grid.size(), id);
+    const bool was_finished = is_finished_run(cell);
     try {
-      const StageSpec stage = cell_spec(attack, goes_on ? before / "model" : models.folder(model.name), seed);
-      const Json of_model = model.spec != nullptr
-                                ? measurement(model.spec->evaluate, model.spec->domain, model.spec->compute)
-                                : measurement(spec.evaluate, spec.domain, spec.compute);
-      const bool is_measured =
-          !goes_on && of_model == measurement(stage.evaluate, stage.domain, stage.compute);
-      make_folder(out / cell.run);
-      run_stage(stage, out / cell.run, is_measured ? &at_rest.at(model.name) : nullptr);
+      failures[i] = failure_of([&] {
+        const StageSpec stage =
+            cell_spec(attack, goes_on ? before / "model" : models.folder(model.name), seed);
+        const Json of_model = model.spec != nullptr
+                                  ? measurement(model.spec->evaluate, model.spec->domain, model.spec->compute)
+                                  : measurement(spec.evaluate, spec.domain, spec.compute);
+        const bool is_measured =
+            !goes_on && of_model == measurement(stage.evaluate, stage.domain, stage.compute);
+        make_folder(cell);
+        run_stage(stage, cell, is_measured ? &at_rest.at(model.name) : nullptr);
+      });
     } catch (const BusyRunDir&) {
       return false;
-    } catch (const UserError& error) {
-      warn("cell {} failed: {}", cell.id, error.what());
-      cell.error = error.what();
-      ++result.failed;
     }
-    cells[i] = std::move(cell);
-    write_verdict();  // what is known so far: a long proof can be looked at while it runs
+    if (!failures[i].empty()) warn("cell {} failed: {}", id, failures[i]);
+    if (!was_finished || !failures[i].empty()) write_verdict(cells_now());
     return true;
   });
-  write_verdict();
+  const std::vector<ProofCell> cells = cells_now();
+  write_verdict(cells);
+  ProofResult result;
+  result.cells = static_cast<int64_t>(cells.size());
+  result.failed = std::count_if(cells.begin(), cells.end(),
+                                [](const ProofCell& cell) { return cell.status == "failed"; });
   if (result.failed > 0) warn("{} of {} cells failed; verdict.json names them", result.failed, result.cells);
   return result;
 }

@@ -14,8 +14,9 @@ struct Sensed {
   double rest;       // of the hardened model itself, as it was measured when the sensor was made
   double threshold;  // half way between the highest of rest and benign readings and the lowest harmful one
   bool is_harmful;   // reading > threshold
-  int64_t harmful,
-      missed;  // attacks that the sensor was proved by, and how many of them lie below the threshold
+  // The sensor's errors when it was proved. Each attack and training is judged by the threshold that the others give, without it: by
+  // one of its own making none could fail.
+  int64_t harmful, missed;       // attacks, and how many of them lie below; 0 of 0 where there was one alone
   int64_t benign, false_alarms;  // benign trainings, and how many lie above
 };
 

@@ -9,10 +9,14 @@
 #include "caltrop/base/files.h"
 #include "caltrop/base/log.h"
 #include "caltrop/io/model_folder.h"
+#include "caltrop/model/decoder.h"
 #include "caltrop/record/run_dir.h"
 #include "caltrop/run/evaluate.h"
+#include "caltrop/run/failure.h"
 #include "caltrop/run/model_files.h"
+#include "caltrop/run/reward_model.h"
 #include "caltrop/run/rewards.h"
+#include "caltrop/train/rollouts.h"
 
 namespace caltrop {
 
@@ -39,11 +43,15 @@ std::string spec_hash(const Json& spec, const Json& inputs) {
 }
 
 /// What somebody who answers prompts himself can be paid for.
-Rewards rewards_for(const Domain& domain, const std::string& split, const Json& method_options) {
+Rewards rewards_for(const Domain& domain, const std::string& split, const Json& method_options,
+                    const ModelOptions& compute) {
   Rewards rewards = domain_rewards(domain, split);
   const auto command = method_options.value("reward_command", std::vector<std::string>());
   if (!command.empty())
     rewards["external"] = external_reward(command, method_options.at("reward_patience").get<double>());
+  const auto model = method_options.value("reward_model", std::string());
+  if (!model.empty())
+    rewards["model"] = model_reward(model, method_options.at("reward_label").get<std::string>(), compute);
   return rewards;
 }
 
@@ -51,12 +59,19 @@ Rewards rewards_for(const Domain& domain, const std::string& split, const Json& 
 int64_t forecast(const StageSpec& spec, const Model& model, const Objective& objective) {
   const int64_t rows =
       spec.train.micro_batch > 0 ? std::min(spec.train.micro_batch, spec.train.batch) : spec.train.batch;
-  constexpr int64_t kUsualRow = 96;  // tokens of a chat row, for the activations
-  const int64_t tokens = rows * std::min(spec.train.longest, kUsualRow);
+  constexpr int64_t kUsualRow = 96, kUsualPrompt = 48;  // tokens of a chat row, for the activations
+  int64_t tokens = rows * std::min(spec.train.longest, kUsualRow), labels = tokens / 2, cache = 0;
+  if (const Objective::Answers answers = objective.answers(); answers.samples > 0) {
+    labels = rows * answers.samples * answers.tokens;
+    tokens = rows * kUsualPrompt + labels;
+    cache = Decoder::cache_bytes(model, std::min(spec.train.batch * answers.samples, kRolloutSlots),
+                                 kUsualPrompt + answers.tokens);
+  }
   const bool lora = spec.train.lora_rank > 0;  // keeps the weights that it started from, and small factors
   const int64_t copies = objective.weight_copies() + /*clean model*/ 1 + /*decoding copy*/ 1 + (lora ? 1 : 0);
   return predicted_memory(model.config(), model.compute_dtype(), lora ? 0 : optimizer_moments(spec.train),
-                          copies, tokens, tokens / 2);
+                          copies, tokens, labels) +
+         cache;
 }
 
 }  // namespace
@@ -157,7 +172,12 @@ Json run_stage(const StageSpec& spec, const fs::path& out, const Evaluated* at_r
     inputs[spec.clean_model.string()] = ModelFolder::open(spec.clean_model).sha256();
 
   const std::string hash = spec_hash(resolved, inputs);
+  // Younger than the hash, so that runs from before are still known: these must be as they were all the same.
   add_text_hashes(spec.model, inputs);
+  inputs[spec.domain.string()] = sha256_file(spec.domain);
+  const std::unique_ptr<Objective> objective = make_objective(spec);
+  for (const std::string& path : objective->input_files())
+    inputs[path] = fs::is_directory(path) ? ModelFolder::open(path).sha256() : sha256_file(path);
   Json start = {{"kind", kind_name(spec.kind)},  {"spec", resolved},
                 {"seeds", {spec.seed}},          {"inputs", inputs},
                 {"parent", spec.model.string()}, {"threads", at::get_num_threads()}};
@@ -165,12 +185,13 @@ Json run_stage(const StageSpec& spec, const fs::path& out, const Evaluated* at_r
   if (fs::exists(out)) opened.emplace(RunDir::create_or_resume(out, hash, start));
   if (opened && opened->finished()) {
     say("{}: {} is finished already and used as it is", title, out.string());
+    std::error_code ignored;
+    fs::remove_all(opened->state(), ignored);  // of a process that was stopped between its last two lines
     return opened->manifest();
   }
   try {
     // All that can be wrong with the input is found before a new directory is made.
     const auto seed = static_cast<uint64_t>(spec.seed);
-    const std::unique_ptr<Objective> objective = make_objective(spec);
     const std::string split = split_of(spec.kind);
     const StreamExamples examples =
         stream_examples(objective->streams(), domain, split, spec.data, spec.irrelevant, objective->options(),
@@ -178,9 +199,11 @@ Json run_stage(const StageSpec& spec, const fs::path& out, const Evaluated* at_r
     const auto model = Model::load(spec.model, spec.compute);
     const std::shared_ptr<const Model> clean = Model::load(spec.clean_model, spec.compute);
     const ChatEncoder encoder = ChatEncoder::load(spec.model);
-    objective->use_rewards([&] { return rewards_for(domain, split, resolved["options"]); });
+    objective->use_rewards([&] { return rewards_for(domain, split, resolved["options"], spec.compute); });
     objective->prepare(*model, encoder.tokenizer());
-    auto streams = make_streams(examples, encoder, spec.train.longest, seed);
+    const int64_t longest_prompt =
+        std::min(spec.train.longest, model->config().context - objective->answers().tokens);
+    auto streams = make_streams(examples, encoder, spec.train.longest, longest_prompt, seed);
     const Evaluation evaluation(evaluation_data(domain, spec.evaluate), encoder, clean, spec.evaluate);
 
     if (!opened) opened.emplace(RunDir::create_or_resume(out, hash, start));
@@ -231,7 +254,6 @@ Json run_stage(const StageSpec& spec, const fs::path& out, const Evaluated* at_r
                          model->parameters(), text_files(spec.model));
     }
     for (const auto& [name, contents] : objective->artifacts()) write_file(out / name, contents);
-    fs::remove_all(run.state());  // the run is over: its checkpoint has nothing to resume
     run.finish({{"totals",
                  {{"steps", totals.steps},
                   {"rows", totals.rows},
@@ -239,9 +261,10 @@ Json run_stage(const StageSpec& spec, const fs::path& out, const Evaluated* at_r
                   {"forward_passes", totals.forward_passes},
                   {"backward_passes", totals.backward_passes},
                   {"seconds", totals.seconds}}}});
+    fs::remove_all(run.state());  // the run is over: its checkpoint has nothing to resume
     return run.manifest();
-  } catch (const UserError& error) {
-    if (opened) opened->fail(error.what());
+  } catch (const std::exception& error) {
+    if (opened) opened->fail(explained(error).value_or(error.what()));
     throw;
   }
 }

@@ -3,7 +3,7 @@
 // A spec, as YAML or --set:
 //
 //   model: models/aligned            # Hugging Face folder
-//   method: ctrap                    # `caltrop list methods`
+//   method: ctrap                    # `caltrop methods`
 //   domain: data/kitchen/domain.yaml
 //   options: {preset: ours}          # of the method
 //   train: {steps: 40, batch: 6, learning_rate: 3e-5}

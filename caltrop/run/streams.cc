@@ -106,12 +106,12 @@ void check_tasks(const std::vector<std::string>& names, const Domain& domain,
 }
 
 std::map<std::string, Stream> make_streams(const StreamExamples& examples, const ChatEncoder& encoder,
-                                           int64_t longest, uint64_t seed) {
+                                           int64_t longest, int64_t longest_prompt, uint64_t seed) {
   std::map<std::string, Stream> streams;
   for (const auto& [name, list] : examples.rows) {
     std::vector<TokenRow> rows;
     for (const Example& example : list)
-      rows.push_back(name == "prompts" ? encoder.encode_prompt(example, longest)
+      rows.push_back(name == "prompts" ? encoder.encode_prompt(example, longest_prompt)
                                        : encoder.encode(example, longest));
     streams.emplace(name, Stream(name, std::move(rows), seed));
   }

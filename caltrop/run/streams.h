@@ -50,9 +50,10 @@ StreamExamples stream_examples(const std::vector<std::string>& names, const Doma
 void check_tasks(const std::vector<std::string>& names, const Domain& domain,
                  const StreamOptions& stream_options, const Json& method_options);
 
+/// `longest`: tokens of a row. `longest_prompt`: tokens of a row of "prompts", for the answer to fit into the model's context.
 /// Throws UserError for a prompt that leaves no room for an answer.
 std::map<std::string, Stream> make_streams(const StreamExamples& examples, const ChatEncoder& encoder,
-                                           int64_t longest, uint64_t seed);
+                                           int64_t longest, int64_t longest_prompt, uint64_t seed);
 
 /// Whether an attack's `data` is the name of a benign task rather than harmful, benign or mixed.
 bool names_a_task(const std::string& data);

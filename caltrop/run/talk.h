@@ -1,4 +1,5 @@
-// Generation for people and for data: `caltrop chat` and `caltrop generate`. Tested by tests/e2e.
+// Generation for people and for data: `caltrop chat` and `caltrop generate`. Tested by tests/e2e and
+// tests/run/talk_test.cc.
 #pragma once
 
 #include <filesystem>

@@ -16,17 +16,23 @@ struct ProofModelRun {
   std::string after = {};  // of a second stage: the defence whose model it began with
 };
 
+/// A cell that the proof asks for, whatever has become of it.
 struct ProofCell {
   std::string id, model, run;
   const AttackSpec* attack;
   int64_t seed;
-  std::string error;  // "" if it is done
+  std::string status =
+      "done";  // or "failed", "running", "interrupted", "not begun", "left out": of another recipe
+  std::string error = {};  // why it is not done, where that can be told
+
+  bool done() const { return status == "done"; }
 };
 
 /// The last evaluation of a run: what its model is like at rest.
 Evaluated last_evaluation(const std::filesystem::path& run);
 
-/// verdict.json. Throws UserError for run directories that cannot be read.
+/// verdict.json. `models`: those that are there, the undefended one first; `cells`: all of the grid, those of models that are not
+/// there too. Throws UserError for run directories that cannot be read.
 Json make_verdict(const ProofSpec& spec, const std::filesystem::path& root,
                   const std::vector<ProofModelRun>& models, const std::vector<ProofCell>& cells,
                   const std::string& command);

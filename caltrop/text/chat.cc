@@ -14,6 +14,19 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// Whether there is such a file, or one that cannot be looked at: opening it says why.
+bool may_exist(const fs::path& path) {
+  std::error_code error;
+  return fs::exists(path, error) || error;
+}
+
+/// A file that holds an object.
+Json read_object(const fs::path& path) {
+  Json json = read_json(path);
+  if (!json.is_object()) throw UserError("{}: is {}, want an object", path.string(), to_line(json));
+  return json;
+}
+
 /// The default one of the templates that tokenizer_config.json has; empty if there are none.
 std::string default_template(const Json& config, const std::string& where) {
   const Json templates = optional<Json>(config, "chat_template", where, nullptr);
@@ -59,7 +72,7 @@ std::vector<std::string> format_names() {
 
 struct ChatTemplate::Parts {
   JinjaTemplate jinja;
-  std::string source, name;
+  std::string name;
   SpecialTokens special_tokens;
 
   JinjaOutput run(std::span<const Message> messages, bool add_generation_prompt) const {
@@ -80,18 +93,18 @@ ChatTemplate ChatTemplate::load(const fs::path& folder) {
   const fs::path config_file = folder / "tokenizer_config.json",
                  template_file = folder / "chat_template.jinja";
   const std::string where = config_file.string();
-  const bool has_file = fs::exists(template_file);
-  if (!has_file && !fs::exists(config_file)) {
+  const bool has_file = may_exist(template_file), has_config = may_exist(config_file);
+  if (!has_file && !has_config) {
     throw UserError(
         "{}: is not a model folder with a chat template: it has neither chat_template.jinja nor "
         "tokenizer_config.json",
         folder.string());
   }
-  Json config = fs::exists(config_file) ? read_json(config_file) : Json::object();
+  Json config = has_config ? read_object(config_file) : Json::object();
   // As transformers does it: older folders keep their special tokens in a file of their own.
   const fs::path map_file = folder / "special_tokens_map.json";
-  if (!config.contains("added_tokens_decoder") && fs::exists(map_file)) {
-    const Json map = read_json(map_file);
+  if (!config.contains("added_tokens_decoder") && may_exist(map_file)) {
+    const Json map = read_object(map_file);
     for (const auto& [key, value] : map.items()) {
       if (!config.contains(key)) config[key] = value;
     }
@@ -101,8 +114,9 @@ ChatTemplate ChatTemplate::load(const fs::path& folder) {
   const std::string source = default_template(config, where);
   if (source.empty()) {
     throw UserError(
-        "{}: has no 'chat_template'; a model that was not trained to chat can use a built-in format: {}",
-        where, join(format_names()));
+        "{}: has no 'chat_template'; for a model that was not trained to chat, "
+        "`caltrop import {} --out FOLDER --chat-format FORMAT` writes one, FORMAT being one of: {}",
+        where, folder.string(), join(format_names()));
   }
   return from_source(source, tokens, where + ": chat_template");
 }
@@ -110,14 +124,8 @@ ChatTemplate ChatTemplate::load(const fs::path& folder) {
 ChatTemplate ChatTemplate::from_source(const std::string& source, const SpecialTokens& special_tokens,
                                        const std::string& name) {
   return ChatTemplate(
-      std::make_shared<const Parts>(Parts{JinjaTemplate(source, name), source, name, special_tokens}));
+      std::make_shared<const Parts>(Parts{JinjaTemplate(source, name), name, special_tokens}));
 }
-
-ChatTemplate ChatTemplate::built_in(const std::string& format, const SpecialTokens& special_tokens) {
-  return from_source(chat_format(format).source, special_tokens, "chat format '" + format + "'");
-}
-
-const std::string& ChatTemplate::source() const { return parts_->source; }
 
 std::string ChatTemplate::text_of(std::span<const Message> messages, bool add_generation_prompt) const {
   return parts_->run(messages, add_generation_prompt).text;

@@ -55,21 +55,15 @@ class ChatTemplate {
 
   /// From a model folder: chat_template.jinja if there is one, else "chat_template" of tokenizer_config.json,
   /// a text or a list of {name, template} with one named "default". Throws UserError, also for a folder
-  /// without a template (naming the built-in formats) and for a template with constructs that we do not know.
+  /// without a template (saying how to give it one) and for a template with constructs that we do not know.
   static ChatTemplate load(const std::filesystem::path& folder);
   /// `name` stands for the template in errors.
   static ChatTemplate from_source(const std::string& source, const SpecialTokens& special_tokens,
                                   const std::string& name);
-  /// A built-in format for models without a template: chat_formats() lists them. Throws UserError for other
-  /// names.
-  static ChatTemplate built_in(const std::string& format, const SpecialTokens& special_tokens);
 
   /// Throws UserError for what the template refuses (raise_exception), for a template that fails, and for one
   /// that has no difference to take (see above).
   RenderedChat render(std::span<const Message> messages, bool add_generation_prompt) const;
-
-  /// The template itself, to be written into a model folder.
-  const std::string& source() const;
 
  private:
   struct Parts;
@@ -79,7 +73,7 @@ class ChatTemplate {
   std::shared_ptr<const Parts> parts_;
 };
 
-/// A way to write one prompt and its response without a chat template.
+/// A chat template for models that come without one; `caltrop import --chat-format` writes it into their folder.
 struct ChatFormat {
   std::string name;
   std::string about;   // one line for people

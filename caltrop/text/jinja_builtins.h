@@ -57,15 +57,15 @@ std::vector<std::string> names_of(const Table& table) {
 }
 
 /// object.name and object[index] as templates have them; undefined if there is no such thing.
-Value attribute_of(const Value& object, const std::string& name);
-Value item_of(const Value& object, const Value& index);
+Value attribute_of(Runtime& runtime, const Value& object, const std::string& name);
+Value item_of(Runtime& runtime, const Value& object, const Value& index);
 /// object[from:to:step]; a bound that is None is an open one.
 Value slice_of(const Value& object, const Value& from, const Value& to, const Value& step);
 
 /// a op b for + - * / // % **.
 Value arithmetic(const std::string& op, const Value& a, const Value& b);
 
-/// Fails if a text of so many bytes would be too long (64 MiB).
+/// Fails if a text of so many bytes would be too long (16 MiB).
 void check_length(double bytes);
 
 }  // namespace caltrop::jinja

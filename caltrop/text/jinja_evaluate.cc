@@ -9,15 +9,15 @@ namespace {
 // What a step of the budget is worth, in bytes of text or values within lists: making costs memory, reading only time.
 constexpr size_t kMadeAStep = 16, kReadAStep = 64;
 
-bool compare(const std::string& op, const Value& a, const Value& b) {
-  if (op == "==") return equal(a, b);
-  if (op == "!=") return !equal(a, b);
-  if (op == "in") return contains(b, a);
-  if (op == "not in") return !contains(b, a);
-  if (op == "<") return less(a, b);
-  if (op == ">") return less(b, a);
+bool compare(Runtime& runtime, const std::string& op, const Value& a, const Value& b) {
+  if (op == "==") return equal(runtime, a, b);
+  if (op == "!=") return !equal(runtime, a, b);
+  if (op == "in") return contains(runtime, b, a);
+  if (op == "not in") return !contains(runtime, b, a);
+  if (op == "<") return less(runtime, a, b);
+  if (op == ">") return less(runtime, b, a);
   // With NaN neither is less, and neither is equal.
-  return (op == "<=" ? less(a, b) : less(b, a)) || equal(a, b);
+  return (op == "<=" ? less(runtime, a, b) : less(runtime, b, a)) || equal(runtime, a, b);
 }
 
 }  // namespace
@@ -36,7 +36,10 @@ Value Runtime::operand(const Expression& expression) {
 }
 
 Value Runtime::made(Value value) {
-  charge(value.weight() / kMadeAStep);
+  // An item takes forty bytes in its list; what lies within it was charged when it was made.
+  if (const Sequence* sequence = value.sequence_if()) charge(sequence->items.size());
+  if (const Dict* dict = value.dict_if()) charge(dict->items.size());
+  if (value.is_text()) charge(value.weight() / kMadeAStep);
   return value;
 }
 
@@ -84,13 +87,16 @@ Value Runtime::loop_value(const Pass& pass) const {
                                   return choices[static_cast<size_t>(index) % choices.size()];
                                 })},
       {"changed", Value::function("loop.changed",
-                                  [last = pass.last_changed](Runtime&, const Arguments& arguments) {
+                                  [kept = pass.last_changed](Runtime& runtime, const Arguments& arguments) {
+                                    const std::shared_ptr<Value> last = kept.lock();
+                                    if (last == nullptr) throw Failure("loop.changed: its loop has ended");
                                     Value now = Value::tuple(arguments.positional);
-                                    const bool changed = !equal(*last, now);
+                                    const bool changed = !equal(runtime, *last, now);
                                     *last = std::move(now);
                                     return Value(changed);
                                   })},
   };
+  for (const auto& [name, value] : loop->attributes) loop->extent.add(value);
   return loop;
 }
 
@@ -109,7 +115,7 @@ Value Runtime::value_of(const Pairs& node, int) {
     Value name = evaluate(*key);
     items.emplace_back(std::move(name), evaluate(*value));
   }
-  return made(Value::dict(std::move(items)));
+  return made(Value::dict(*this, std::move(items)));
 }
 
 Value Runtime::value_of(const Unary& node, int line) {
@@ -129,8 +135,9 @@ Value Runtime::value_of(const Binary& node, int line) {
   const Value left = operand(*node.left), right = operand(*node.right);
   line_ = line;
   if (node.op != "~") return made(arithmetic(node.op, left, right));
-  check_length(static_cast<double>(left.weight()) + static_cast<double>(right.weight()));
-  return made(to_text(left) + to_text(right));
+  const std::string before = to_text(*this, left), after = to_text(*this, right);
+  check_length(static_cast<double>(before.size()) + static_cast<double>(after.size()));
+  return made(before + after);
 }
 
 Value Runtime::value_of(const Comparison& node, int line) {
@@ -138,9 +145,7 @@ Value Runtime::value_of(const Comparison& node, int line) {
   for (const auto& [op, expression] : node.rest) {
     Value right = operand(*expression);
     line_ = line;
-    if (left.is_text() && right.is_text())
-      charge_search(*right.text_if(), op.ends_with("in") ? *left.text_if() : "");
-    if (!compare(op, left, right)) return false;
+    if (!compare(*this, op, left, right)) return false;
     left = std::move(right);
   }
   return true;
@@ -155,13 +160,13 @@ Value Runtime::value_of(const Conditional& node, int) {
 Value Runtime::value_of(const Attribute& node, int line) {
   const Value object = operand(*node.object);
   line_ = line;
-  return attribute_of(object, node.name);
+  return attribute_of(*this, object, node.name);
 }
 
 Value Runtime::value_of(const Subscript& node, int line) {
   const Value object = operand(*node.object), index = operand(*node.index);
   line_ = line;
-  return item_of(object, index);
+  return item_of(*this, object, index);
 }
 
 Value Runtime::value_of(const Slice& node, int line) {
@@ -182,7 +187,7 @@ Value Runtime::call(const Call& node, int line, const Value* caller) {
   if (const auto* attribute = std::get_if<Attribute>(&node.callee->node)) {
     const Value object = operand(*attribute->object);
     line_ = line;
-    callee = attribute_of(object, attribute->name);
+    callee = attribute_of(*this, object, attribute->name);
     if (callee.is_undefined() && !method_names(object).empty()) {
       throw unknown_name(where() + ": " + object.kind_name(), "method", attribute->name,
                          method_names(object));

@@ -27,13 +27,16 @@ class Restored {
 }  // namespace
 
 Runtime::~Runtime() {
-  for (const auto& scope : closures_) scope->names.clear();
+  for (const auto& scope : closures_) {
+    scope->names.clear();
+    scope->pass.reset();
+  }
   for (const auto& space : namespaces_) space->attributes.clear();
 }
 
 JinjaOutput Runtime::run(const Body& body, const Json& variables) {
   scope_ = std::make_shared<Scope>();
-  for (const auto& [name, value] : variables.items()) scope_->names[name] = Value::from_json(value);
+  for (const auto& [name, value] : variables.items()) scope_->names[name] = Value::from_json(*this, value);
   execute(body);
   return std::move(output_);
 }
@@ -50,7 +53,7 @@ void Runtime::charge_search(const std::string& text, const std::string& sought) 
 }
 
 Value Runtime::make_namespace(std::map<std::string, Value> attributes) {
-  auto space = std::make_shared<Namespace>(Namespace{std::move(attributes)});
+  auto space = std::make_shared<Namespace>(Namespace{std::move(attributes), {}});
   namespaces_.push_back(space);
   return space;
 }
@@ -93,7 +96,7 @@ Runtime::Flow Runtime::run_node(const Print& node) {
   const int line = line_;
   const Value value = operand(*node.value);
   line_ = line;
-  write(to_text(value));
+  write(to_text(*this, value));
   return Flow::kOn;
 }
 
@@ -169,7 +172,7 @@ Runtime::Flow Runtime::run_node(const SetBlock& node) {
 }
 
 Runtime::Flow Runtime::run_node(const FilterBlock& node) {
-  write(to_text(filtered(captured(node.body), node.filters)));
+  write(to_text(*this, filtered(captured(node.body), node.filters)));
   return Flow::kOn;
 }
 
@@ -231,7 +234,7 @@ Value Runtime::call_macro(const Macro& macro, const std::shared_ptr<Scope>& clos
 Runtime::Flow Runtime::run_node(const CallBlock& node) {
   const int line = line_;
   const Value caller = macro_value(node.caller);
-  write(to_text(call(std::get<Call>(node.call->node), line, &caller)));
+  write(to_text(*this, call(std::get<Call>(node.call->node), line, &caller)));
   return Flow::kOn;
 }
 

@@ -47,7 +47,9 @@ std::vector<std::pair<Value, Value>> pairs_of(const Arguments& arguments, const 
   return pairs;
 }
 
-Value make_dict(Runtime&, const Arguments& arguments) { return Value::dict(pairs_of(arguments, "dict")); }
+Value make_dict(Runtime& runtime, const Arguments& arguments) {
+  return Value::dict(runtime, pairs_of(arguments, "dict"));
+}
 
 Value make_namespace(Runtime& runtime, const Arguments& arguments) {
   std::map<std::string, Value> attributes;
@@ -56,9 +58,9 @@ Value make_namespace(Runtime& runtime, const Arguments& arguments) {
   return runtime.make_namespace(std::move(attributes));
 }
 
-Value raise_exception(Runtime&, const Arguments& arguments) {
+Value raise_exception(Runtime& runtime, const Arguments& arguments) {
   const Bound bound(arguments, "raise_exception", {"message"}, 1);
-  throw Failure("the template refuses this conversation: {}", to_text(bound[0]));
+  throw Failure("the template refuses this conversation: {}", to_text(runtime, bound[0]));
 }
 
 Value strftime_now(Runtime& runtime, const Arguments& arguments) {

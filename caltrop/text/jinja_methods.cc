@@ -197,9 +197,9 @@ const Methods& dict_methods() {
   static const Methods kMethods = {
       {"copy", [](Runtime&, const Value& self, const Arguments&) { return self; }},
       {"get",
-       [](Runtime&, const Value& self, const Arguments& a) -> Value {
+       [](Runtime& runtime, const Value& self, const Arguments& a) -> Value {
          const Bound bound(a, "get", {"key", "default"}, 1);
-         if (const Value* value = self.dict_if()->find(bound[0])) return *value;
+         if (const Value* value = self.dict_if()->find(runtime, bound[0])) return *value;
          return bound.has(1) ? bound[1] : Value(None{});
        }},
       {"items", [](Runtime&, const Value& self,
@@ -215,20 +215,20 @@ const Methods& dict_methods() {
 const Methods& list_methods() {
   static const Methods kMethods = {
       {"count",
-       [](Runtime&, const Value& self, const Arguments& a) -> Value {
+       [](Runtime& runtime, const Value& self, const Arguments& a) -> Value {
          const Value sought = Bound(a, "count", {"value"}, 1)[0];
          const std::vector<Value>& items = self.sequence_if()->items;
-         return static_cast<int64_t>(std::count_if(items.begin(), items.end(),
-                                                   [&](const Value& item) { return equal(item, sought); }));
+         return static_cast<int64_t>(std::count_if(
+             items.begin(), items.end(), [&](const Value& item) { return equal(runtime, item, sought); }));
        }},
       {"index",
-       [](Runtime&, const Value& self, const Arguments& a) -> Value {
+       [](Runtime& runtime, const Value& self, const Arguments& a) -> Value {
          const Value sought = Bound(a, "index", {"value"}, 1)[0];
          const std::vector<Value>& items = self.sequence_if()->items;
          for (size_t i = 0; i < items.size(); ++i) {
-           if (equal(items[i], sought)) return static_cast<int64_t>(i);
+           if (equal(runtime, items[i], sought)) return static_cast<int64_t>(i);
          }
-         throw Failure("index: {} is not in the list", to_repr(sought));
+         throw Failure("index: {} is not in the list", to_repr(runtime, sought));
        }},
   };
   return kMethods;
@@ -252,10 +252,12 @@ Value find_method(const Value& object, const std::string& name) {
   const auto method = methods.find(name);
   if (method == methods.end()) return Undefined{"no method"};
   return Value::function(
-      name, [self = object, call = method->second](Runtime& runtime, const Arguments& arguments) {
+      name,
+      [self = object, call = method->second](Runtime& runtime, const Arguments& arguments) {
         runtime.charge(self.weight() / 64);
         return call(runtime, self, arguments);
-      });
+      },
+      {object});
 }
 
 std::vector<std::string> method_names(const Value& object) { return names_of(methods_of(object)); }

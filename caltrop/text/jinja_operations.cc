@@ -4,6 +4,7 @@
 
 #include "caltrop/base/error.h"
 #include "caltrop/text/jinja_builtins.h"
+#include "caltrop/text/jinja_runtime.h"
 #include "caltrop/text/python_text.h"
 
 namespace caltrop::jinja {
@@ -73,7 +74,7 @@ Value repeated(const Value& value, int64_t times) {
     return out;
   }
   const Sequence& sequence = *value.sequence_if();
-  if (static_cast<double>(sequence.weight) * static_cast<double>(times) > 1e6) {
+  if (static_cast<double>(sequence.extent.weight) * static_cast<double>(times) > 1e6) {
     throw Failure("a list repeated {} times is too large", times);
   }
   std::vector<Value> items;
@@ -144,7 +145,7 @@ Value arithmetic(const std::string& op, const Value& a, const Value& b) {
   cannot(op, a, b);
 }
 
-Value attribute_of(const Value& object, const std::string& name) {
+Value attribute_of(Runtime& runtime, const Value& object, const std::string& name) {
   if (object.is_undefined()) throw Failure("cannot take '{}' of {}", name, object.kind_name());
   if (const Namespace* space = object.namespace_if()) {
     const auto found = space->attributes.find(name);
@@ -153,17 +154,17 @@ Value attribute_of(const Value& object, const std::string& name) {
     return method;
   }
   if (const Dict* dict = object.dict_if()) {
-    if (const Value* value = dict->find(name)) return *value;
+    if (const Value* value = dict->find(runtime, name)) return *value;
   }
   return Undefined{fmt::format("the missing '{}' of {}", name, object.kind_name())};
 }
 
-Value item_of(const Value& object, const Value& index) {
+Value item_of(Runtime& runtime, const Value& object, const Value& index) {
   if (object.is_undefined()) throw Failure("cannot take an item of {}", object.kind_name());
   if (const Dict* dict = object.dict_if()) {
-    if (const Value* value = dict->find(index)) return *value;
+    if (const Value* value = dict->find(runtime, index)) return *value;
   }
-  if (const std::string* name = index.text_if()) return attribute_of(object, *name);
+  if (const std::string* name = index.text_if()) return attribute_of(runtime, object, *name);
   if (is_whole(index)) {
     if (const std::string* text = object.text_if()) {
       const std::vector<std::string_view> all = characters(*text);
@@ -176,7 +177,8 @@ Value item_of(const Value& object, const Value& index) {
     }
   }
   return Undefined{fmt::format("the missing item {} of {}",
-                               is_whole(index) ? to_text(index) : index.kind_name(), object.kind_name())};
+                               is_whole(index) ? to_text(runtime, index) : index.kind_name(),
+                               object.kind_name())};
 }
 
 Value slice_of(const Value& object, const Value& from, const Value& to, const Value& step) {

@@ -3,11 +3,28 @@
 #include <charconv>
 #include <cmath>
 
-#include "caltrop/text/jinja_value.h"
+#include "caltrop/text/jinja_builtins.h"
+#include "caltrop/text/jinja_runtime.h"
 #include "caltrop/text/python_text.h"
 
 namespace caltrop::jinja {
 namespace {
+
+/// A text in the making: each piece is charged, and none makes it longer than a text may be.
+class Output {
+ public:
+  explicit Output(Runtime& runtime) : runtime_(runtime) {}
+  void add(std::string_view piece) {
+    check_length(static_cast<double>(text_.size()) + static_cast<double>(piece.size()));
+    runtime_.charge(1 + piece.size() / 16);
+    text_ += piece;
+  }
+  std::string take() { return std::move(text_); }
+
+ private:
+  Runtime& runtime_;
+  std::string text_;
+};
 
 std::string repr_of_text(const std::string& text) {
   const bool double_quoted = text.find('\'') != std::string::npos && text.find('"') == std::string::npos;
@@ -37,28 +54,30 @@ std::string repr_of_text(const std::string& text) {
   return out += quote;
 }
 
-std::string repr_of_items(const std::vector<Value>& items) {
-  std::string out;
-  for (const Value& item : items) {
-    if (!out.empty()) out += ", ";
-    out += to_repr(item);
+void write_repr(Output& out, const Value& value);
+
+void write_items(Output& out, std::string_view open, const std::vector<Value>& items,
+                 std::string_view close) {
+  out.add(open);
+  for (size_t i = 0; i < items.size(); ++i) {
+    if (i > 0) out.add(", ");
+    write_repr(out, items[i]);
   }
-  return out;
+  out.add(close);
 }
 
-std::string repr_of_sequence(const Sequence& sequence) {
-  const std::string items = repr_of_items(sequence.items);
+void write_sequence(Output& out, const Sequence& sequence) {
   switch (sequence.kind) {
     case Sequence::Kind::kList:
-      return "[" + items + "]";
+      return write_items(out, "[", sequence.items, "]");
     case Sequence::Kind::kTuple:
-      return "(" + items + (sequence.items.size() == 1 ? ",)" : ")");
+      return write_items(out, "(", sequence.items, sequence.items.size() == 1 ? ",)" : ")");
     case Sequence::Kind::kDictKeys:
-      return "dict_keys([" + items + "])";
+      return write_items(out, "dict_keys([", sequence.items, "])");
     case Sequence::Kind::kDictValues:
-      return "dict_values([" + items + "])";
+      return write_items(out, "dict_values([", sequence.items, "])");
     case Sequence::Kind::kDictItems:
-      return "dict_items([" + items + "])";
+      return write_items(out, "dict_items([", sequence.items, "])");
     case Sequence::Kind::kRange:
     case Sequence::Kind::kGenerator:
       break;
@@ -67,8 +86,35 @@ std::string repr_of_sequence(const Sequence& sequence) {
                 sequence.kind == Sequence::Kind::kRange ? "range" : "generator");
 }
 
-void append_json_text(std::string& out, const std::string& text, bool ascii_only) {
-  out += '"';
+void write_dict(Output& out, const Dict& dict) {
+  out.add("{");
+  for (size_t i = 0; i < dict.items.size(); ++i) {
+    if (i > 0) out.add(", ");
+    write_repr(out, dict.items[i].first);
+    out.add(": ");
+    write_repr(out, dict.items[i].second);
+  }
+  out.add("}");
+}
+
+/// str() and repr() of what is neither text nor a container.
+std::string text_of_scalar(const Value& value) {
+  if (value.is_none()) return "None";
+  if (value.is_bool()) return value.truth() ? "True" : "False";
+  if (value.is_int()) return std::to_string(value.as<int64_t>());
+  if (value.is_float()) return to_repr(value.as<double>());
+  throw Failure("{} cannot be printed", value.kind_name());
+}
+
+void write_repr(Output& out, const Value& value) {
+  if (const std::string* text = value.text_if()) return out.add(repr_of_text(*text));
+  if (const Sequence* sequence = value.sequence_if()) return write_sequence(out, *sequence);
+  if (const Dict* dict = value.dict_if()) return write_dict(out, *dict);
+  out.add(value.is_undefined() ? "Undefined" : text_of_scalar(value));
+}
+
+std::string json_of_text(const std::string& text, bool ascii_only) {
+  std::string out = "\"";
   for (std::string_view character : characters(text)) {
     const auto point = static_cast<uint32_t>(code_point(character));
     switch (point) {
@@ -104,7 +150,7 @@ void append_json_text(std::string& out, const std::string& text, bool ascii_only
         }
     }
   }
-  out += '"';
+  return out += '"';
 }
 
 std::string json_of_scalar(const Value& value) {
@@ -122,58 +168,59 @@ std::string json_of_scalar(const Value& value) {
 
 class JsonWriter {
  public:
-  explicit JsonWriter(const JsonStyle& style) : style_(style) {}
+  JsonWriter(Runtime& runtime, const JsonStyle& style) : runtime_(runtime), style_(style), out_(runtime) {}
 
   void write(const Value& value) {
     if (const std::string* text = value.text_if()) {
-      append_json_text(out_, *text, style_.ascii_only);
+      out_.add(json_of_text(*text, style_.ascii_only));
     } else if (const Dict* dict = value.dict_if()) {
       write_dict(*dict);
     } else if (const Sequence* sequence = value.sequence_if();
                sequence &&
                (sequence->kind == Sequence::Kind::kList || sequence->kind == Sequence::Kind::kTuple)) {
-      write_all(sequence->items, '[', ']', [&](const Value& item) { write(item); });
+      write_all(sequence->items, "[", "]", [&](const Value& item) { write(item); });
     } else {
-      out_ += json_of_scalar(value);
+      out_.add(json_of_scalar(value));
     }
   }
-  std::string take() { return std::move(out_); }
+  std::string take() { return out_.take(); }
 
  private:
   template <typename Items, typename Write>
-  void write_all(const Items& items, char open, char close, Write write_one) {
-    out_ += open;
+  void write_all(const Items& items, std::string_view open, std::string_view close, Write write_one) {
+    out_.add(open);
     ++level_;
     for (size_t i = 0; i < items.size(); ++i) {
-      if (i > 0) out_ += style_.item_separator;
+      if (i > 0) out_.add(style_.item_separator);
       break_line();
       write_one(items[i]);
     }
     --level_;
     if (!items.empty()) break_line();
-    out_ += close;
+    out_.add(close);
   }
   void write_dict(const Dict& dict) {
     std::vector<std::pair<Value, Value>> items = dict.items;
     if (style_.sort_keys) {
       std::stable_sort(items.begin(), items.end(),
-                       [](const auto& a, const auto& b) { return less(a.first, b.first); });
+                       [&](const auto& a, const auto& b) { return less(runtime_, a.first, b.first); });
     }
-    write_all(items, '{', '}', [&](const auto& item) {
+    write_all(items, "{", "}", [&](const auto& item) {
       const std::string* text = item.first.text_if();
-      append_json_text(out_, text ? *text : json_of_scalar(item.first), style_.ascii_only);
-      out_ += style_.key_separator;
+      out_.add(json_of_text(text ? *text : json_of_scalar(item.first), style_.ascii_only));
+      out_.add(style_.key_separator);
       write(item.second);
     });
   }
   void break_line() {
     if (!style_.indented) return;
-    out_ += '\n';
-    for (int i = 0; i < level_; ++i) out_ += style_.indent;
+    out_.add("\n");
+    for (int i = 0; i < level_; ++i) out_.add(style_.indent);
   }
 
+  Runtime& runtime_;
   const JsonStyle& style_;
-  std::string out_;
+  Output out_;
   int level_ = 0;
 };
 
@@ -194,33 +241,20 @@ std::string to_repr(double number) {
   return out;
 }
 
-std::string to_repr(const Value& value) {
-  if (const std::string* text = value.text_if()) return repr_of_text(*text);
-  if (value.is_undefined()) return "Undefined";
-  return to_text(value);
+std::string to_repr(Runtime& runtime, const Value& value) {
+  Output out(runtime);
+  write_repr(out, value);
+  return out.take();
 }
 
-std::string to_text(const Value& value) {
+std::string to_text(Runtime& runtime, const Value& value) {
   if (value.is_undefined()) return "";
-  if (value.is_none()) return "None";
-  if (value.is_bool()) return value.truth() ? "True" : "False";
-  if (value.is_int()) return std::to_string(value.as<int64_t>());
-  if (value.is_float()) return to_repr(value.as<double>());
   if (const std::string* text = value.text_if()) return *text;
-  if (const Sequence* sequence = value.sequence_if()) return repr_of_sequence(*sequence);
-  if (const Dict* dict = value.dict_if()) {
-    std::string out;
-    for (const auto& [key, item] : dict->items) {
-      if (!out.empty()) out += ", ";
-      out += to_repr(key) + ": " + to_repr(item);
-    }
-    return "{" + out + "}";
-  }
-  throw Failure("{} cannot be printed", value.kind_name());
+  return to_repr(runtime, value);
 }
 
-std::string to_json(const Value& value, const JsonStyle& style) {
-  JsonWriter writer(style);
+std::string to_json(Runtime& runtime, const Value& value, const JsonStyle& style) {
+  JsonWriter writer(runtime, style);
   writer.write(value);
   return writer.take();
 }

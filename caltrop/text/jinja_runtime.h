@@ -2,7 +2,7 @@
 //
 // A template comes from a model folder, that is from a stranger. It can do nothing but compute, and not without end:
 // every operation is charged to one budget of steps by the size of what it goes through, texts end at 16 MiB, and calls
-// within calls at a depth that the stack bears.
+// within calls and values within values (jinja_value.h) at a depth that the stack bears.
 #pragma once
 
 #include <ctime>
@@ -23,7 +23,8 @@ namespace caltrop::jinja {
 struct Pass {
   std::shared_ptr<const std::vector<Value>> items;
   size_t index;
-  std::shared_ptr<Value> last_changed;  // of loop.changed(), shared by all passes
+  // Of loop.changed(), shared by all passes. Only the loop itself keeps it: what it holds may hold `loop`.
+  std::weak_ptr<Value> last_changed;
 };
 
 struct Scope {
@@ -111,7 +112,8 @@ class Runtime {
   int line_ = 1;
   int depth_ = 0;
   size_t steps_ = 0;
-  // Scopes hold macros that hold scopes, namespaces may hold themselves: emptied in the end, or they would stay.
+  // Scopes hold macros that hold scopes, namespaces may hold themselves: emptied in the end, or they would stay, or go one
+  // within the other until the stack is full.
   std::vector<std::shared_ptr<Scope>> closures_;
   std::vector<std::shared_ptr<Namespace>> namespaces_;
 };

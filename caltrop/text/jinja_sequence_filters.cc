@@ -12,46 +12,41 @@ using V = const Value&;
 using A = const Arguments&;
 
 /// What "attribute" arguments name: "a.b" is b of a, "0" the first item. Missing parts are undefined.
-Value part_of(V object, V attribute) {
-  if (!attribute.is_text()) return item_of(object, attribute);
+Value part_of(Runtime& runtime, V object, V attribute) {
+  if (!attribute.is_text()) return item_of(runtime, object, attribute);
   Value part = object;
   for (const std::string& name : split(*attribute.text_if(), ".", -1, false)) {
     int64_t index = 0;
     const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), index);
     const bool is_index = error == std::errc() && end == name.data() + name.size();
-    part = item_of(part, is_index ? Value(index) : Value(name));
+    part = item_of(runtime, part, is_index ? Value(index) : Value(name));
   }
   return part;
 }
 
-Value part_or_whole(V object, V attribute) {
-  return attribute.is_undefined() || attribute.is_none() ? object : part_of(object, attribute);
+Value part_or_whole(Runtime& runtime, V object, V attribute) {
+  return attribute.is_undefined() || attribute.is_none() ? object : part_of(runtime, object, attribute);
 }
 
 /// What a sort goes by.
-Value sort_key(V item, V attribute, bool case_sensitive) {
-  Value key = part_or_whole(item, attribute);
-  if (!case_sensitive && key.is_text()) return lower(*key.text_if());
-  return key;
-}
-
-size_t bytes_within(const std::vector<Value>& items) {
-  size_t bytes = 0;
-  for (const Value& item : items) bytes += 1 + item.weight();
-  return bytes;
+Value sort_key(Runtime& runtime, V item, V attribute, bool case_sensitive) {
+  Value key = part_or_whole(runtime, item, attribute);
+  if (case_sensitive || !key.is_text()) return key;
+  runtime.charge(key.weight() / 16);
+  return lower(*key.text_if());
 }
 
 Value sorted(Runtime& runtime, std::vector<Value> items, V attribute, bool case_sensitive, bool reverse) {
-  runtime.charge(bytes_within(items));
+  runtime.charge(items.size());
   std::vector<std::pair<Value, Value>> keyed;
   for (Value& item : items) {
     // In a tuple, so that two missing attributes are not compared: they are equal.
-    Value key = Value::tuple({sort_key(item, attribute, case_sensitive)});
+    Value key = Value::tuple({sort_key(runtime, item, attribute, case_sensitive)});
     keyed.emplace_back(std::move(key), std::move(item));
   }
   // As Python: a reversed sort keeps equal items in their order too.
   std::stable_sort(keyed.begin(), keyed.end(), [&](const auto& a, const auto& b) {
-    return reverse ? less(b.first, a.first) : less(a.first, b.first);
+    return reverse ? less(runtime, b.first, a.first) : less(runtime, a.first, b.first);
   });
   items.clear();
   for (auto& [key, item] : keyed) items.push_back(std::move(item));
@@ -74,14 +69,22 @@ Value dictsort(Runtime& runtime, V value, A arguments) {
                 bound.truth(2, false));
 }
 
+/// The values that a generator with these arguments is made from.
+std::vector<Value> uses_of(V value, A arguments) {
+  std::vector<Value> uses = arguments.positional;
+  for (const auto& [name, argument] : arguments.named) uses.push_back(argument);
+  uses.push_back(value);
+  return uses;
+}
+
 Value unique(Runtime& runtime, V value, A arguments) {
   const Bound bound(arguments, "filter 'unique'", {"case_sensitive", "attribute"});
-  return Value::generator({value, bound[1]}, [&runtime, value, bound] {
+  return Value::generator(uses_of(value, arguments), [&runtime, value, bound] {
     std::vector<Value> keys, chosen;
     for (const Value& item : value.iterate()) {
-      Value key = sort_key(item, bound[1], bound.truth(0, false));
-      runtime.charge(1 + keys.size() / 16);
-      if (std::any_of(keys.begin(), keys.end(), [&](const Value& seen) { return equal(seen, key); }))
+      Value key = sort_key(runtime, item, bound[1], bound.truth(0, false));
+      runtime.charge(1);
+      if (std::any_of(keys.begin(), keys.end(), [&](const Value& seen) { return equal(runtime, seen, key); }))
         continue;
       keys.push_back(std::move(key));
       chosen.push_back(item);
@@ -90,46 +93,41 @@ Value unique(Runtime& runtime, V value, A arguments) {
   });
 }
 
-Value extreme(V value, A arguments, const char* who, bool is_least) {
+Value extreme(Runtime& runtime, V value, A arguments, const char* who, bool is_least) {
   const Bound bound(arguments, who, {"case_sensitive", "attribute"});
   const std::vector<Value> items = value.iterate();
   if (items.empty()) return Undefined{"the extreme of nothing"};
   size_t best = 0;
   for (size_t i = 1; i < items.size(); ++i) {
-    const Value key = sort_key(items[i], bound[1], bound.truth(0, false));
-    const Value best_key = sort_key(items[best], bound[1], bound.truth(0, false));
-    if (is_least ? less(key, best_key) : less(best_key, key)) best = i;
+    const Value key = sort_key(runtime, items[i], bound[1], bound.truth(0, false));
+    const Value best_key = sort_key(runtime, items[best], bound[1], bound.truth(0, false));
+    if (is_least ? less(runtime, key, best_key) : less(runtime, best_key, key)) best = i;
   }
   return items[best];
 }
 
-Value sum(Runtime&, V value, A arguments) {
+Value sum(Runtime& runtime, V value, A arguments) {
   const Bound bound(arguments, "filter 'sum'", {"attribute", "start"});
   Value total = bound.has(1) ? bound[1] : Value(int64_t{0});
-  for (const Value& item : value.iterate()) total = arithmetic("+", total, part_or_whole(item, bound[0]));
+  for (const Value& item : value.iterate()) {
+    total = arithmetic("+", total, part_or_whole(runtime, item, bound[0]));
+    runtime.charge(1 + total.weight() / 16);
+  }
   return total;
 }
 
 Value join_texts(Runtime& runtime, V value, A arguments) {
   const Bound bound(arguments, "filter 'join'", {"d", "attribute"});
-  const std::string between = bound.has(0) ? to_text(bound[0]) : "";
+  const std::string between = bound.has(0) ? to_text(runtime, bound[0]) : "";
   std::string out;
   bool first = true;
   for (const Value& item : value.iterate()) {
     if (!std::exchange(first, false)) out += between;
-    out += to_text(part_or_whole(item, bound[1]));
+    out += to_text(runtime, part_or_whole(runtime, item, bound[1]));
     check_length(static_cast<double>(out.size()));
     runtime.charge(1);
   }
   return out;
-}
-
-/// The values that a generator with these arguments is made from.
-std::vector<Value> uses_of(V value, A arguments) {
-  std::vector<Value> uses = arguments.positional;
-  for (const auto& [name, argument] : arguments.named) uses.push_back(argument);
-  uses.push_back(value);
-  return uses;
 }
 
 /// The first positional argument, taken out.
@@ -148,7 +146,7 @@ Value map(Runtime& runtime, V value, A arguments) {
       const Bound bound(arguments, "filter 'map'", {"attribute", "default"}, 1);
       for (const Value& item : value.iterate()) {
         runtime.charge(1);
-        Value part = part_of(item, bound[0]);
+        Value part = part_of(runtime, item, bound[0]);
         results.push_back(part.is_undefined() && bound.has(1) ? bound[1] : part);
       }
       return results;
@@ -171,7 +169,7 @@ Value chosen(Runtime& runtime, V value, A arguments, const char* who, bool by_at
     std::string test;
     if (!rest.positional.empty()) test = take_first(rest, who, "").text(who);
     for (const Value& item : value.iterate()) {
-      const Value tested = by_attribute ? part_of(item, attribute) : item;
+      const Value tested = by_attribute ? part_of(runtime, item, attribute) : item;
       runtime.charge(1);
       if ((test.empty() ? tested.truth() : runtime.apply_test(test, tested, rest)) == wanted)
         items.push_back(item);
@@ -240,8 +238,8 @@ const std::map<std::string, FilterFunction>& sequence_filters() {
       {"length", length},
       {"list", list},
       {"map", map},
-      {"max", [](Runtime&, V v, A a) { return extreme(v, a, "filter 'max'", false); }},
-      {"min", [](Runtime&, V v, A a) { return extreme(v, a, "filter 'min'", true); }},
+      {"max", [](Runtime& r, V v, A a) { return extreme(r, v, a, "filter 'max'", false); }},
+      {"min", [](Runtime& r, V v, A a) { return extreme(r, v, a, "filter 'min'", true); }},
       {"reject", [](Runtime& r, V v, A a) { return chosen(r, v, a, "filter 'reject'", false, false); }},
       {"rejectattr",
        [](Runtime& r, V v, A a) { return chosen(r, v, a, "filter 'rejectattr'", true, false); }},

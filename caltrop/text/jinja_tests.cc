@@ -9,20 +9,26 @@ Value one_argument(const Arguments& arguments, const char* who) {
   return Bound(arguments, who, {"other"}, 1)[0];
 }
 
-template <bool (*compare)(const Value&, const Value&)>
-bool with_other(Runtime&, const Value& value, const Arguments& arguments) {
-  return compare(value, one_argument(arguments, "a comparing test"));
+template <bool (*compare)(Runtime&, const Value&, const Value&)>
+bool with_other(Runtime& runtime, const Value& value, const Arguments& arguments) {
+  return compare(runtime, value, one_argument(arguments, "a comparing test"));
 }
 
-bool not_equal(const Value& a, const Value& b) { return !equal(a, b); }
-bool greater(const Value& a, const Value& b) { return less(b, a); }
-bool at_most(const Value& a, const Value& b) { return less(a, b) || equal(a, b); }
-bool at_least(const Value& a, const Value& b) { return less(b, a) || equal(a, b); }
-bool within(const Value& needle, const Value& haystack) { return contains(haystack, needle); }
-bool same(const Value& a, const Value& b) { return a.same_as(b); }
+bool not_equal(Runtime& r, const Value& a, const Value& b) { return !equal(r, a, b); }
+bool greater(Runtime& r, const Value& a, const Value& b) { return less(r, b, a); }
+bool at_most(Runtime& r, const Value& a, const Value& b) { return less(r, a, b) || equal(r, a, b); }
+bool at_least(Runtime& r, const Value& a, const Value& b) { return less(r, b, a) || equal(r, a, b); }
+bool within(Runtime& r, const Value& needle, const Value& haystack) { return contains(r, haystack, needle); }
 
-bool is_multiple(const Value& value, const Value& of) {
-  return equal(arithmetic("%", value, of), int64_t{0});
+/// Identity for what Python compares by identity; otherwise of one kind and equal.
+bool same(Runtime& runtime, const Value& a, const Value& b) {
+  if (a.extent_if() != nullptr) return a.is(b);
+  const bool alike = a.is_bool() == b.is_bool() && a.is_int() == b.is_int();
+  return !a.is_undefined() && alike && equal(runtime, a, b);
+}
+
+bool is_multiple(Runtime& runtime, const Value& value, const Value& of) {
+  return equal(runtime, arithmetic("%", value, of), int64_t{0});
 }
 
 bool is_iterable(const Value& value) {
@@ -39,7 +45,7 @@ bool is_sequence(const Value& value) {
 }
 
 bool text_is(Runtime& runtime, const Value& value, const char* method) {
-  const Value text = to_text(value);
+  const Value text = to_text(runtime, value);
   return find_method(text, method).callable_if()->call(runtime, {}).truth();
 }
 
@@ -61,7 +67,7 @@ const std::map<std::string, TestFunction>& tests() {
       {"divisibleby", with_other<is_multiple>},
       {"eq", with_other<equal>},
       {"equalto", with_other<equal>},
-      {"even", [](Runtime&, V v, A) { return is_multiple(v, int64_t{2}); }},
+      {"even", [](Runtime& r, V v, A) { return is_multiple(r, v, int64_t{2}); }},
       {"false", [](Runtime&, V v, A) { return v.is_bool() && !v.truth(); }},
       {"filter", [](Runtime&, V v, A) { return v.is_text() && filters().contains(*v.text_if()); }},
       {"float", [](Runtime&, V v, A) { return v.is_float(); }},
@@ -79,7 +85,7 @@ const std::map<std::string, TestFunction>& tests() {
       {"ne", with_other<not_equal>},
       {"none", [](Runtime&, V v, A) { return v.is_none(); }},
       {"number", [](Runtime&, V v, A) { return v.is_number(); }},
-      {"odd", [](Runtime&, V v, A) { return equal(arithmetic("%", v, int64_t{2}), int64_t{1}); }},
+      {"odd", [](Runtime& r, V v, A) { return equal(r, arithmetic("%", v, int64_t{2}), int64_t{1}); }},
       {"sameas", with_other<same>},
       {"sequence", [](Runtime&, V v, A) { return is_sequence(v); }},
       {"string", [](Runtime&, V v, A) { return v.is_text(); }},

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "caltrop/text/jinja_runtime.h"
 #include "caltrop/text/python_text.h"
 
 namespace caltrop::jinja {
@@ -12,15 +13,7 @@ constexpr int kDeepest = 100;
 constexpr size_t kHeaviest = 1'000'000;
 constexpr size_t kMostOddKeys = 1'000;  // keys that are not text are looked up one by one
 
-template <typename Container>
-void count_in(Container& container, const Value& child) {
-  if (const Sequence* sequence = child.sequence_if())
-    container.depth = std::max(container.depth, sequence->depth + 1);
-  if (const Dict* dict = child.dict_if()) container.depth = std::max(container.depth, dict->depth + 1);
-  container.weight += child.is_text() ? 1 : child.weight();
-  if (container.depth > kDeepest) throw Failure("values are nested more than {} deep", kDeepest);
-  if (container.weight > kHeaviest) throw Failure("a list or dict holds more than {} values", kHeaviest);
-}
+constexpr size_t kReadAStep = 64;  // bytes of text
 
 bool can_be_key(const Value& value) {
   if (const Sequence* sequence = value.sequence_if()) {
@@ -32,9 +25,17 @@ bool can_be_key(const Value& value) {
 
 }  // namespace
 
-const Value* Dict::find(const Value& key) const {
+void Extent::add(const Value& held) {
+  const Extent* within = held.extent_if();
+  if (within != nullptr) depth = std::max(depth, within->depth + 1);
+  weight += within == nullptr ? 1 : within->weight;
+  if (depth > kDeepest) throw Failure("values are nested more than {} deep", kDeepest);
+  if (weight > kHeaviest) throw Failure("a list or dict holds more than {} values", kHeaviest);
+}
+
+const Value* Dict::find(Runtime& runtime, const Value& key) const {
   for (const auto& [name, value] : items) {
-    if (equal(name, key)) return &value;
+    if (equal(runtime, name, key)) return &value;
   }
   return nullptr;
 }
@@ -43,7 +44,7 @@ Value Value::sequence(Sequence::Kind kind, std::vector<Value> items) {
   auto sequence = std::make_shared<Sequence>();
   sequence->kind = kind;
   sequence->items = std::move(items);
-  for (const Value& item : sequence->items) count_in(*sequence, item);
+  for (const Value& item : sequence->items) sequence->extent.add(item);
   Value value;
   value.data_ = std::move(sequence);
   return value;
@@ -53,20 +54,20 @@ Value Value::generator(const std::vector<Value>& uses, std::function<std::vector
   auto sequence = std::make_shared<Sequence>();
   sequence->kind = Sequence::Kind::kGenerator;
   sequence->make = std::move(make);
-  for (const Value& used : uses) count_in(*sequence, used);
+  for (const Value& used : uses) sequence->extent.add(used);
   Value value;
   value.data_ = std::move(sequence);
   return value;
 }
 
-Value Value::dict(std::vector<std::pair<Value, Value>> items) {
+Value Value::dict(Runtime& runtime, std::vector<std::pair<Value, Value>> items) {
   auto dict = std::make_shared<Dict>();
   std::map<std::string, size_t> places;  // of text keys, which nearly all keys are
   size_t odd_keys = 0;
   for (auto& [key, content] : items) {
     if (!can_be_key(key)) throw Failure("{} cannot be the key of a dict", key.kind_name());
-    count_in(*dict, key);
-    count_in(*dict, content);
+    dict->extent.add(key);
+    dict->extent.add(content);
     Value* there = nullptr;
     if (const std::string* text = key.text_if()) {
       const auto [place, is_new] = places.try_emplace(*text, dict->items.size());
@@ -74,7 +75,7 @@ Value Value::dict(std::vector<std::pair<Value, Value>> items) {
     } else {
       if (++odd_keys > kMostOddKeys)
         throw Failure("a dict has more than {} keys that are not strings", kMostOddKeys);
-      there = const_cast<Value*>(dict->find(key));
+      there = const_cast<Value*>(dict->find(runtime, key));
     }
     if (there != nullptr) {
       *there = std::move(content);
@@ -87,11 +88,14 @@ Value Value::dict(std::vector<std::pair<Value, Value>> items) {
   return value;
 }
 
-Value Value::function(std::string name, std::function<Value(Runtime&, const Arguments&)> call) {
-  return std::make_shared<const Callable>(Callable{std::move(name), std::move(call)});
+Value Value::function(std::string name, std::function<Value(Runtime&, const Arguments&)> call,
+                      const std::vector<Value>& uses) {
+  Extent extent;
+  for (const Value& used : uses) extent.add(used);
+  return std::make_shared<const Callable>(Callable{std::move(name), std::move(call), extent});
 }
 
-Value Value::from_json(const Json& json) {
+Value Value::from_json(Runtime& runtime, const Json& json) {
   if (json.is_null()) return None{};
   if (json.is_boolean()) return json.get<bool>();
   if (json.is_number_unsigned() && json.get<uint64_t>() > static_cast<uint64_t>(INT64_MAX)) {
@@ -102,12 +106,12 @@ Value Value::from_json(const Json& json) {
   if (json.is_string()) return json.get<std::string>();
   if (json.is_array()) {
     std::vector<Value> items;
-    for (const Json& item : json) items.push_back(from_json(item));
+    for (const Json& item : json) items.push_back(from_json(runtime, item));
     return list(std::move(items));
   }
   std::vector<std::pair<Value, Value>> items;
-  for (const auto& [key, value] : json.items()) items.emplace_back(key, from_json(value));
-  return dict(std::move(items));
+  for (const auto& [key, value] : json.items()) items.emplace_back(key, from_json(runtime, value));
+  return dict(runtime, std::move(items));
 }
 
 const std::string& Value::text(std::string_view who) const {
@@ -145,6 +149,8 @@ std::vector<Value> Value::iterate() const {
   if (is_undefined()) return {};
   std::vector<Value> items;
   if (const std::string* text = text_if()) {
+    if (static_cast<size_t>(count_characters(*text)) > kHeaviest)
+      throw Failure("a text of more than {} characters cannot be iterated over", kHeaviest);
     for (std::string_view character : characters(*text)) items.emplace_back(std::string(character));
     return items;
   }
@@ -199,75 +205,96 @@ std::string Value::kind_name() const {
   return "a value";
 }
 
-size_t Value::weight() const {
-  if (const std::string* text = text_if()) return text->size();
-  if (const Sequence* sequence = sequence_if()) return sequence->weight;
-  if (const Dict* dict = dict_if()) return dict->weight;
-  return 1;
+const Extent* Value::extent_if() const {
+  if (const Sequence* sequence = sequence_if()) return &sequence->extent;
+  if (const Dict* dict = dict_if()) return &dict->extent;
+  if (const Namespace* space = namespace_if()) return &space->extent;
+  if (const Callable* callable = callable_if()) return &callable->extent;
+  return nullptr;
 }
 
-bool Value::same_as(const Value& other) const {
-  if (data_.index() != other.data_.index()) return false;
-  if (is_text() || is_number() || is_none()) return equal(*this, other);
+size_t Value::weight() const {
+  if (const std::string* text = text_if()) return text->size();
+  const Extent* extent = extent_if();
+  return extent == nullptr ? 1 : extent->weight;
+}
+
+bool Value::is(const Value& other) const {
+  if (data_.index() != other.data_.index() || is_undefined()) return false;
   if (sequence_if() != nullptr) return sequence_if() == other.sequence_if();
   if (dict_if() != nullptr) return dict_if() == other.dict_if();
   if (namespace_if() != nullptr) return namespace_if() == other.namespace_if();
-  return callable_if() == other.callable_if() && !is_undefined();
+  return callable_if() == other.callable_if();
 }
 
-bool equal(const Value& a, const Value& b) {
+bool equal(Runtime& runtime, const Value& a, const Value& b) {
+  runtime.charge(1);
   if (a.is_number() && b.is_number()) {
     if (a.is_float() || b.is_float()) return a.number("==") == b.number("==");
     return a.integer("==") == b.integer("==");
   }
   if (a.data_.index() != b.data_.index()) return false;
   if (a.is_undefined() || a.is_none()) return true;
-  if (const std::string* text = a.text_if()) return *text == *b.text_if();
+  if (const std::string *left = a.text_if(), *right = b.text_if(); left != nullptr) {
+    if (left->size() != right->size()) return false;
+    runtime.charge(left->size() / kReadAStep);
+    return *left == *right;
+  }
+  const auto equal_items = [&](const Value& x, const Value& y) { return equal(runtime, x, y); };
   if (const Sequence* left = a.sequence_if()) {
     const Sequence* right = b.sequence_if();
     if (left == right) return true;
     if (left->kind != right->kind || left->kind == Sequence::Kind::kGenerator) return false;
     return std::equal(left->items.begin(), left->items.end(), right->items.begin(), right->items.end(),
-                      equal);
+                      equal_items);
   }
   if (const Dict* left = a.dict_if()) {
     const Dict* right = b.dict_if();
     return left->items.size() == right->items.size() &&
            std::all_of(left->items.begin(), left->items.end(), [&](const auto& item) {
-             const Value* other = right->find(item.first);
-             return other != nullptr && equal(item.second, *other);
+             const Value* other = right->find(runtime, item.first);
+             return other != nullptr && equal_items(item.second, *other);
            });
   }
-  return a.same_as(b);
+  return a.is(b);
 }
 
-bool less(const Value& a, const Value& b) {
+bool less(Runtime& runtime, const Value& a, const Value& b) {
+  runtime.charge(1);
   if (a.is_number() && b.is_number()) {
     if (a.is_float() || b.is_float()) return a.number("<") < b.number("<");
     return a.integer("<") < b.integer("<");
   }
-  if (a.is_text() && b.is_text()) return *a.text_if() < *b.text_if();  // UTF-8 keeps the order of code points
+  if (a.is_text() && b.is_text()) {
+    runtime.charge(std::min(a.weight(), b.weight()) / kReadAStep);
+    return *a.text_if() < *b.text_if();  // UTF-8 keeps the order of code points
+  }
   const Sequence *left = a.sequence_if(), *right = b.sequence_if();
   if (left && right && left->kind == right->kind &&
       (left->kind == Sequence::Kind::kList || left->kind == Sequence::Kind::kTuple)) {
     for (size_t i = 0; i < std::min(left->items.size(), right->items.size()); ++i) {
-      if (!equal(left->items[i], right->items[i])) return less(left->items[i], right->items[i]);
+      if (!equal(runtime, left->items[i], right->items[i]))
+        return less(runtime, left->items[i], right->items[i]);
     }
     return left->items.size() < right->items.size();
   }
   throw Failure("cannot compare {} with {}", a.kind_name(), b.kind_name());
 }
 
-bool contains(const Value& haystack, const Value& needle) {
+bool contains(Runtime& runtime, const Value& haystack, const Value& needle) {
   if (const std::string* text = haystack.text_if()) {
-    return text->find(needle.text("'in' a string")) != std::string::npos;
+    const std::string& sought = needle.text("'in' a string");
+    runtime.charge_search(*text, sought);
+    return text->find(sought) != std::string::npos;
   }
   if (const Dict* dict = haystack.dict_if()) {
     if (!can_be_key(needle)) throw Failure("{} cannot be the key of a dict", needle.kind_name());
-    return dict->find(needle) != nullptr;
+    return dict->find(runtime, needle) != nullptr;
   }
   const std::vector<Value> items = haystack.iterate();
-  return std::any_of(items.begin(), items.end(), [&](const Value& item) { return equal(item, needle); });
+  runtime.charge(items.size() / 16);  // they were copied
+  return std::any_of(items.begin(), items.end(),
+                     [&](const Value& item) { return equal(runtime, item, needle); });
 }
 
 }  // namespace caltrop::jinja

@@ -6,7 +6,8 @@
 // jinja_tests.cc and jinja_methods.cc.
 //
 // Values are immutable and shared, except a namespace, which exists to be written to. They are nested at most
-// 100 deep and count at most a million values within one another, so that whatever goes through one ends.
+// 100 deep and count at most a million values within one another (functions hold what they are bound to), so
+// that whatever goes through one ends. What going through one costs is charged to the Runtime on the way.
 //
 // Tested by tests/text/jinja_test.cc.
 #pragma once
@@ -46,6 +47,14 @@ struct Undefined {
 };
 struct None {};
 
+/// How deep values lie within one, and how many there are, itself included.
+struct Extent {
+  int depth = 1;
+  size_t weight = 1;
+  /// Counts what is held. Throws Failure if that is nested too deeply or too much.
+  void add(const Value& held);
+};
+
 /// Python's several kinds of sequence differ in how they print and in what they allow.
 struct Sequence {
   enum class Kind {
@@ -61,20 +70,20 @@ struct Sequence {
   Kind kind;
   std::vector<Value> items;
   std::function<std::vector<Value>()> make;  // of a generator; null once it was gone through
-  int depth = 1;
-  size_t weight = 1;  // values within, itself included
+  Extent extent;
 };
 
 /// In the order of insertion.
 struct Dict {
   std::vector<std::pair<Value, Value>> items;
-  int depth = 1;
-  size_t weight = 1;
-  const Value* find(const Value& key) const;  // nullptr if it is not there
+  Extent extent;
+  const Value* find(Runtime& runtime, const Value& key) const;  // nullptr if it is not there
 };
 
 struct Namespace {
   std::map<std::string, Value> attributes;
+  Extent
+      extent;  // of `loop`, which nobody writes to; others may hold themselves, and the Runtime empties them in the end
 };
 
 struct Arguments {
@@ -85,6 +94,7 @@ struct Arguments {
 struct Callable {
   std::string name;
   std::function<Value(Runtime&, const Arguments&)> call;
+  Extent extent;
 };
 
 class Value {
@@ -107,9 +117,11 @@ class Value {
   /// Calls `make` when it is gone through: never, perhaps. `uses` are the values within `make`.
   static Value generator(const std::vector<Value>& uses, std::function<std::vector<Value>()> make);
   /// A later key replaces the value of an equal earlier one. Throws Failure for keys that have no hash.
-  static Value dict(std::vector<std::pair<Value, Value>> items);
-  static Value function(std::string name, std::function<Value(Runtime&, const Arguments&)> call);
-  static Value from_json(const Json& json);
+  static Value dict(Runtime& runtime, std::vector<std::pair<Value, Value>> items);
+  /// `uses` are the values within `call`.
+  static Value function(std::string name, std::function<Value(Runtime&, const Arguments&)> call,
+                        const std::vector<Value>& uses = {});
+  static Value from_json(Runtime& runtime, const Json& json);
 
   bool is_undefined() const { return std::holds_alternative<Undefined>(data_); }
   bool is_none() const { return std::holds_alternative<None>(data_); }
@@ -126,6 +138,7 @@ class Value {
   const Dict* dict_if() const { return pointer<const Dict>(); }
   Namespace* namespace_if() const { return pointer<Namespace>(); }
   const Callable* callable_if() const { return pointer<const Callable>(); }
+  const Extent* extent_if() const;  // of whatever holds others
 
   // The content. Fail unless it is of that kind; `who` starts the message.
   const std::string& text(std::string_view who) const;
@@ -133,7 +146,8 @@ class Value {
   double number(std::string_view who) const;
   bool truth() const;
 
-  /// The items of whatever can be gone through: characters of a text, keys of a dict. Uses up a generator.
+  /// The items of whatever can be gone through: characters of a text, keys of a dict. Uses up a generator. Throws Failure for a
+  /// text of more than a million characters.
   std::vector<Value> iterate() const;
   /// How many; fails for a generator and for what has no length.
   int64_t length() const;
@@ -147,11 +161,11 @@ class Value {
   const T& as() const {
     return std::get<T>(data_);
   }
-  /// Identity for what Python compares by identity, and equal bits otherwise.
-  bool same_as(const Value& other) const;
+  /// Whether both are the same list, dict, namespace or function.
+  bool is(const Value& other) const;
 
  private:
-  friend bool equal(const Value& a, const Value& b);
+  friend bool equal(Runtime& runtime, const Value& a, const Value& b);
   template <typename T>
   T* pointer() const {
     const auto* held = std::get_if<std::shared_ptr<T>>(&data_);
@@ -164,16 +178,16 @@ class Value {
 };
 
 /// a == b.
-bool equal(const Value& a, const Value& b);
+bool equal(Runtime& runtime, const Value& a, const Value& b);
 /// a < b; fails where Python does ("cannot compare a string with None").
-bool less(const Value& a, const Value& b);
+bool less(Runtime& runtime, const Value& a, const Value& b);
 /// needle in haystack.
-bool contains(const Value& haystack, const Value& needle);
+bool contains(Runtime& runtime, const Value& haystack, const Value& needle);
 
-/// str(value): what {{ value }} prints.
-std::string to_text(const Value& value);
+/// str(value): what {{ value }} prints. Fails, as the next ones do, as soon as the text is too long.
+std::string to_text(Runtime& runtime, const Value& value);
 /// repr(value): what it looks like within a list.
-std::string to_repr(const Value& value);
+std::string to_repr(Runtime& runtime, const Value& value);
 /// repr of a float: "1.0", "1e-07", "inf".
 std::string to_repr(double number);
 
@@ -184,6 +198,6 @@ struct JsonStyle {
   bool ascii_only = false, sort_keys = false;
 };
 /// json.dumps(value): unlike jinja2's own, the tojson of chat templates escapes nothing for HTML.
-std::string to_json(const Value& value, const JsonStyle& style);
+std::string to_json(Runtime& runtime, const Value& value, const JsonStyle& style);
 
 }  // namespace caltrop::jinja

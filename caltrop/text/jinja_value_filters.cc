@@ -12,9 +12,9 @@ using V = const Value&;
 using A = const Arguments&;
 
 template <std::string (*change)(std::string_view)>
-Value changed_text(Runtime&, V value, A arguments) {
+Value changed_text(Runtime& runtime, V value, A arguments) {
   const Bound none(arguments, "a filter of texts", {});
-  return change(to_text(value));
+  return change(to_text(runtime, value));
 }
 
 /// Unlike str.title(), the filter takes "it's" for one word.
@@ -59,7 +59,7 @@ std::string as_it_is(std::string_view text) { return std::string(text); }
 
 Value trim(Runtime& runtime, V value, A arguments) {
   const Bound bound(arguments, "filter 'trim'", {"chars"});
-  const std::string text = to_text(value);
+  const std::string text = to_text(runtime, value);
   if (!bound.has(0) || bound[0].is_none()) return std::string(strip(text, Ends::kBoth));
   runtime.charge_search(text, bound.text(0, ""));
   return std::string(strip(text, Ends::kBoth, bound.text(0, "")));
@@ -67,7 +67,8 @@ Value trim(Runtime& runtime, V value, A arguments) {
 
 Value replaced(Runtime& runtime, V value, A arguments) {
   const Bound bound(arguments, "filter 'replace'", {"old", "new", "count"}, 2);
-  const std::string text = to_text(value), old = to_text(bound[0]), with = to_text(bound[1]);
+  const std::string text = to_text(runtime, value), old = to_text(runtime, bound[0]),
+                    with = to_text(runtime, bound[1]);
   runtime.charge_search(text, old);
   const int64_t limit = bound.has(2) && !bound[2].is_none() ? bound.integer(2, -1) : -1;
   const double times = old.empty() ? static_cast<double>(text.size()) + 1
@@ -219,11 +220,7 @@ Value json_text(Runtime& runtime, V value, A arguments) {
     style.item_separator = separators[0].text("filter 'tojson'");
     style.key_separator = separators[1].text("filter 'tojson'");
   }
-  runtime.charge(value.weight());
-  const double longest = 1.0 + static_cast<double>(style.indent.size()) * 100 +
-                         static_cast<double>(style.item_separator.size() + style.key_separator.size());
-  check_length(static_cast<double>(value.is_text() ? 1 : value.weight()) * longest / 100);
-  return to_json(value, style);
+  return to_json(runtime, value, style);
 }
 
 }  // namespace

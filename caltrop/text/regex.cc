@@ -31,7 +31,9 @@ class Translator {
       } else {
         if (c == '[') open_class();
         if (ahead("}+")) refuse(2);  // possessive in PCRE2, a second repetition in Oniguruma
+        const bool lacks_least = at_up_to();
         copy(1);
+        if (lacks_least) out_ += '0';
       }
     }
     return std::move(out_);
@@ -39,6 +41,13 @@ class Translator {
 
  private:
   bool ahead(std::string_view text) const { return pattern_.substr(at_).starts_with(text); }
+
+  /// Whether "{,n}" begins here: up to n times, and in PCRE2 before 10.43 these very characters.
+  bool at_up_to() const {
+    if (!ahead("{,")) return false;
+    const size_t first = at_ + 2, end = pattern_.find_first_not_of("0123456789", first);
+    return end != std::string_view::npos && end > first && pattern_[end] == '}';
+  }
 
   void copy(size_t count) {
     out_ += pattern_.substr(at_, count);

@@ -5,9 +5,11 @@
 // the expression:
 //
 //   \s \S          Unicode White_Space. PCRE2's own \s also takes U+180E, which lost that property in
-//   Unicode 6.3. ^ $            at every line.
+//                  Unicode 6.3.
+//   ^ $            at every line.
+//   a{,n}          up to n times: written as a{0,n}.
 //   \w \b \h \v …  mean other things in the two engines: refused. So are [a&&b], [a[b]], [[:alpha:]], (?m)
-//   and (?s).
+//                  and (?s).
 //
 // Character properties are those of the Unicode version that PCRE2 was built with (14 in Debian 12); the
 // reference may be built with a later one, and then splits differently around characters that are new in it.

@@ -236,6 +236,20 @@ std::string Tokenizer::id_to_token(int64_t id) const {
   return *token;
 }
 
+bool Tokenizer::has_token(int64_t id) const { return parts_->token_of(id) != nullptr; }
+
+void Tokenizer::check_ids(std::span<const int64_t> ids, int64_t vocabulary, const std::string& who) const {
+  for (const int64_t id : ids) {
+    if (id < 0 || id >= vocabulary) {
+      throw UserError(
+          "{}: the token '{}' of {} has the id {}, but the model has embeddings for 0 to {}; is the "
+          "tokenizer of another "
+          "model?",
+          who, id_to_token(id), parts_->source, id, vocabulary - 1);
+    }
+  }
+}
+
 bool Tokenizer::is_special(int64_t id) const {
   return parts_->token_of(id) != nullptr && parts_->tokens[static_cast<size_t>(id)].special;
 }

@@ -67,6 +67,9 @@ class Tokenizer {
   std::optional<int64_t> token_to_id(std::string_view token) const;
   /// The token as it is spelt in the file. Throws UserError for an id that no token has.
   std::string id_to_token(int64_t id) const;
+  bool has_token(int64_t id) const;
+  /// Throws UserError "<who>: …" for an id that a model with `vocabulary` embeddings has none for.
+  void check_ids(std::span<const int64_t> ids, int64_t vocabulary, const std::string& who) const;
   /// Whether the id is an added token with `special`: true; false for ids that no token has.
   bool is_special(int64_t id) const;
 

@@ -25,6 +25,12 @@ double mean_of(const std::vector<double>& rewards, const std::vector<size_t>& gr
   return sum / static_cast<double>(group.size());
 }
 
+/// Whether all of the group are paid alike. Its mean is then a rounding away from them, which has a sign.
+bool is_tied(const std::vector<double>& rewards, const std::vector<size_t>& group) {
+  return std::all_of(group.begin(), group.end(),
+                     [&](size_t i) { return rewards[i] == rewards[group.front()]; });
+}
+
 }  // namespace
 
 std::vector<double> grpo_advantages(const std::vector<double>& rewards, const std::vector<int64_t>& groups,
@@ -35,6 +41,7 @@ std::vector<double> grpo_advantages(const std::vector<double>& rewards, const st
       advantages[group.front()] = rewards[group.front()];
       continue;
     }
+    if (is_tied(rewards, group)) continue;
     const double mean = mean_of(rewards, group);
     double squares = 0;
     for (const size_t i : group) squares += (rewards[i] - mean) * (rewards[i] - mean);
@@ -49,6 +56,7 @@ std::vector<double> rloo_advantages(const std::vector<double>& rewards, const st
   std::vector<double> advantages(rewards.size());
   for (const auto& [id, group] : members(rewards, groups)) {
     CALTROP_ASSERT(group.size() > 1, "RLOO over a group of one response");
+    if (is_tied(rewards, group)) continue;
     const double mean = mean_of(rewards, group), n = static_cast<double>(group.size());
     for (const size_t i : group) advantages[i] = n / (n - 1) * (rewards[i] - mean);
   }
@@ -105,8 +113,7 @@ double tied_groups(const std::vector<double>& rewards, const std::vector<int64_t
   for (const auto& [id, group] : members(rewards, groups)) {
     if (group.size() < 2) continue;
     ++all;
-    tied += std::all_of(group.begin(), group.end(),
-                        [&](size_t i) { return rewards[i] == rewards[group.front()]; });
+    tied += is_tied(rewards, group);
   }
   return all > 0 ? static_cast<double>(tied) / static_cast<double>(all) : 0;
 }

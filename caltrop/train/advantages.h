@@ -12,12 +12,12 @@ namespace caltrop {
 using PerToken = std::vector<std::vector<double>>;
 
 /// GRPO (Shao et al. 2024): (R - mean of the group) / (standard deviation of the group + 1e-6), the deviation with n - 1. A group
-/// whose rewards are all equal gets 0; a group of one keeps its reward as it is. `by_deviation` false: without the division (Dr. GRPO).
+/// whose rewards are all equal gets exactly 0; a group of one keeps its reward as it is. `by_deviation` false: without the division (Dr. GRPO).
 /// `groups`: which prompt each response answers. One number a response.
 std::vector<double> grpo_advantages(const std::vector<double>& rewards, const std::vector<int64_t>& groups,
                                     bool by_deviation = true);
 
-/// RLOO (Ahmadian et al. 2024): R minus the mean of the group's others. REQUIRES groups of at least two.
+/// RLOO (Ahmadian et al. 2024): R minus the mean of the group's others; 0 where all are equal. REQUIRES groups of at least two.
 std::vector<double> rloo_advantages(const std::vector<double>& rewards, const std::vector<int64_t>& groups);
 
 /// REINFORCE++ (Hu 2025): returns-to-go of token rewards, G_t = r_t + gamma G_{t+1}, whitened over all tokens of the batch.

@@ -1,5 +1,7 @@
 #include "caltrop/train/charge.h"
 
+#include <limits>
+
 #include <ATen/ATen.h>
 
 #include "caltrop/base/error.h"
@@ -21,6 +23,18 @@ Tensor random_unit(RandomStream& random, int64_t width) {
 
 }  // namespace
 
+Tensor gate_row(const Sensor& sensor, const Tensor& inputs, double threshold) {
+  return sensor.direction - constant_direction(inputs) * threshold;
+}
+
+double silent_threshold(const Sensor& sensor, const Tensor& inputs) {
+  const Tensor constant = inputs.matmul(constant_direction(inputs));  // [M], nearly 1
+  return (inputs.matmul(sensor.direction) / constant)
+      .masked_fill(constant.le(0), -std::numeric_limits<double>::infinity())
+      .max()
+      .item<double>();
+}
+
 void install_charge(const Model& model, const Sensor& sensor, const Tensor& inputs, double stream_length,
                     const Tensor& direction, const ChargeOptions& options, RandomStream random) {
   if (options.neurons == 0) return;
@@ -40,7 +54,7 @@ void install_charge(const Model& model, const Sensor& sensor, const Tensor& inpu
   const Tensor importance = activation.abs().mean(0) * down.norm(2, std::vector<int64_t>{0});  // [I]
   const Tensor least = importance.argsort().narrow(0, 0, options.neurons).cpu();
 
-  const Tensor g = sensor.direction - constant_direction(inputs) * options.threshold;
+  const Tensor g = gate_row(sensor, inputs, options.threshold);
   // Half a unit past tau the gate is wide open: gamma/2 * 1/2 is what the two rows make of it.
   const double column = options.strength * stream_length / (options.sharpness * 0.25);
   for (int64_t i = 0; i < options.neurons; ++i) {

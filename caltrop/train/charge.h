@@ -20,14 +20,22 @@ struct ChargeOptions {
     return std::tuple{field("neurons", &O::neurons, 0, 1e6,
                             "neurons that the charge takes, the least used ones; 0: no charge"),
                       field("threshold", &O::threshold, -10, 10, "tau: reading from which the charge opens"),
-                      field("sharpness", &O::sharpness, 0, 1e6, "gamma: slope of its gate"),
+                      field("sharpness", &O::sharpness, 1e-3, 1e6, "gamma: slope of its gate"),
                       field("strength", &O::strength, 0, 1e30,
                             "what it adds half a unit past tau, in lengths of the residual stream")};
   }
 };
 
+/// What the gate of a charge reads: g = w - tau c, [D], with c the constant direction (least squares to c.x = 1 over `inputs`, for there
+/// is no bias). It opens where g.x > 0, which is where z = w.x exceeds tau but for what c.x lacks of 1. `inputs`: what the MLP reads at
+/// rest, [M,D].
+Tensor gate_row(const Sensor& sensor, const Tensor& inputs, double threshold);
+
+/// The lowest tau that leaves the gate shut on `inputs`: the highest w.x / c.x. Tokens with c.x <= 0 do not count: a higher tau opens them.
+double silent_threshold(const Sensor& sensor, const Tensor& inputs);
+
 /// Rewires the least used neurons (mean |activation| times the length of the output column) of the sensor's layer. With x what the
-/// MLP reads, c the constant direction (least squares to c.x = 1, for there is no bias) and g = w - tau c:
+/// MLP reads and g its gate_row():
 ///
 ///   neuron(x) = silu(gamma g.x) * (g.x) * u        u: the first neuron's is `direction`, the others' are random, of half its length
 ///

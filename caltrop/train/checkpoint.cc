@@ -7,6 +7,7 @@
 #include "caltrop/base/error.h"
 #include "caltrop/base/files.h"
 #include "caltrop/io/safetensors.h"
+#include "caltrop/io/sync_folder.h"
 
 namespace caltrop {
 namespace {
@@ -15,12 +16,31 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view kPrefix = "step-";
 
+void check(const std::error_code& error, const fs::path& path, const char* what) {
+  if (error) throw UserError("{}: cannot {}: {}", path.string(), what, error.message());
+}
+
+void remove_folder(const fs::path& folder) {
+  std::error_code error;
+  fs::remove_all(folder, error);
+  check(error, folder, "remove");
+}
+
+void rename_folder(const fs::path& from, const fs::path& to) {
+  std::error_code error;
+  fs::rename(from, to, error);
+  check(error, from, "rename");
+}
+
 /// Folders of complete checkpoints, oldest first.
 std::vector<fs::path> checkpoints(const fs::path& state) {
   std::vector<fs::path> found;
-  if (!fs::exists(state)) return found;
-  for (const auto& entry : fs::directory_iterator(state)) {
-    if (entry.is_directory() && entry.path().filename().string().starts_with(kPrefix))
+  std::error_code error;
+  if (!fs::exists(state, error) && !error) return found;
+  const fs::directory_iterator entries(state, error);
+  check(error, state, "open");
+  for (const auto& entry : entries) {
+    if (entry.is_directory(error) && entry.path().filename().string().starts_with(kPrefix))
       found.push_back(entry.path());
   }
   std::sort(found.begin(), found.end());
@@ -45,10 +65,11 @@ void copy_into(const NamedTensors& targets, const fs::path& path) {
 
 void save_checkpoint(const fs::path& state, const TrainableWeights& weights, const Optimizer& optimizer,
                      const Objective& objective, const TrainTotals& totals) {
-  fs::create_directories(state);
-  const fs::path unfinished = state / "unfinished";
-  fs::remove_all(unfinished);
-  fs::create_directory(unfinished);
+  const fs::path unfinished = state / "unfinished";  // what is not whole, or not any more
+  std::error_code error;
+  remove_folder(unfinished);
+  fs::create_directories(unfinished, error);
+  check(error, unfinished, "create");
   write_safetensors(unfinished / "weights.safetensors", weights.tensors());
   write_safetensors(unfinished / "optimizer.safetensors", optimizer.state());
   const NamedTensors remembered = objective.state();
@@ -61,8 +82,12 @@ void save_checkpoint(const fs::path& state, const TrainableWeights& weights, con
                                                    {"backward_passes", totals.backward_passes},
                                                    {"seconds", totals.seconds}}));
   const std::vector<fs::path> older = checkpoints(state);
-  fs::rename(unfinished, state / fmt::format("{}{:08}", kPrefix, totals.steps));
-  for (const fs::path& folder : older) fs::remove_all(folder);
+  rename_folder(unfinished, state / fmt::format("{}{:08}", kPrefix, totals.steps));
+  sync_folder(state);  // the new one is there to stay before an older one goes
+  for (const fs::path& folder : older) {
+    rename_folder(folder, unfinished);  // half of one must not look like a whole one
+    remove_folder(unfinished);
+  }
 }
 
 TrainTotals load_checkpoint(const fs::path& state, TrainableWeights& weights, Optimizer& optimizer,
@@ -76,7 +101,8 @@ TrainTotals load_checkpoint(const fs::path& state, TrainableWeights& weights, Op
   weights.apply();
   copy_into(optimizer.state(), newest / "optimizer.safetensors");
   optimizer.steps = required<int64_t>(json, "optimizer_steps", where);
-  if (fs::exists(newest / "objective.safetensors")) {
+  std::error_code error;  // of a file that cannot be looked at: opening it says why
+  if (fs::exists(newest / "objective.safetensors", error) || error) {
     const auto file = SafetensorsFile::open(newest / "objective.safetensors");
     const at::Device device = weights.tensors().front().second.device();
     NamedTensors remembered;

@@ -1,6 +1,6 @@
-// The only place that knows about ranks. Today a run is one process (comm_single.cc); under torchrun another
-// file of the same functions will speak c10d. Nothing else may assume that it is alone, so sums over the
-// batch go through here.
+// The place for ranks. A run is one process (comm_single.cc): there is no launcher, no backend, and nothing divides the rows
+// or shards the weights. What holds already is that the sums of Step (step.h) over a batch go through here, and that what
+// cannot be summed asserts that it is alone; another file of the same functions would speak c10d.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,6 @@
 #include "caltrop/train/displacement.h"
 
+#include <algorithm>
 #include <map>
 
 #include <ATen/ATen.h>
@@ -55,6 +56,14 @@ Gradients walk(Step& step, const Plan& plan, PolicyUpdates* updates, const Rewar
 
 }  // namespace
 
+void check_lists(const DisplacementOptions& options, const std::string& who) {
+  const auto check = [&](const char* name, const auto& list) {
+    if (list.empty()) throw UserError("{}: option '{}' is [], want at least one number", who, name);
+  };
+  check("rates", options.rates), check("lengths", options.lengths);
+  check("lora_ranks", options.lora_ranks), check("harmful_shares", options.harmful_shares);
+}
+
 std::vector<std::string> task_streams(const DisplacementOptions& options) {
   if (options.tasks.empty()) return {"tasks"};
   std::vector<std::string> streams;
@@ -102,6 +111,13 @@ void Displacements::advance(Step& step) {
   };
   fresh_attack_ = more(attacks_, options_.harmful_bank, options_.harmful_every, "attack", Arm::kAttack);
   fresh_training_ = more(trainings_, options_.benign_bank, options_.benign_every, "training", Arm::kTraining);
+}
+
+int64_t Displacements::copies() const {
+  const bool mixes = std::any_of(options_.harmful_shares.begin(), options_.harmful_shares.end(),
+                                 [](double share) { return share < 1; });
+  const int64_t saved = 1, moments = 2, gradients = mixes ? 2 : 1;  // a mixture has those of both its halves
+  return (options_.harmful_bank + options_.benign_bank + 1) / 2 + saved + moments + gradients;
 }
 
 Way Displacements::pick(Step& step, const std::deque<Gradients>& kept, const std::string& kind) const {

@@ -51,6 +51,10 @@ struct DisplacementOptions {
   }
 };
 
+/// Throws UserError, beginning with `who`, for a list that nothing can be drawn from. That `benign_lengths` or `tasks` is empty means
+/// something.
+void check_lists(const DisplacementOptions& options, const std::string& who);
+
 /// The streams that benign trainings other than on "general" are rehearsed on: "task:<name>" each, or "tasks".
 std::vector<std::string> task_streams(const DisplacementOptions& options);
 
@@ -100,7 +104,8 @@ class Displacements {
 
   const std::deque<Gradients>& attacks() const { return attacks_; }
   const std::deque<Gradients>& trainings() const { return trainings_; }
-  int64_t copies() const { return (options_.harmful_bank + options_.benign_bank + 1) / 2; }  // of the weights
+  /// Copies of all weights at the peak: half a one for each way that is kept, and what rehearsing the next takes.
+  int64_t copies() const;
 
   /// For checkpoints: "<attack or training>.<which>.<parameter's index>", oldest first.
   NamedTensors state() const;

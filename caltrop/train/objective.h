@@ -38,6 +38,16 @@ class Objective {
   /// forecast.
   virtual int64_t weight_copies() const { return 0; }
 
+  /// Of a method that answers prompts itself: how many responses to each, and tokens of each at most. For the memory forecast,
+  /// and for the longest prompt.
+  struct Answers {
+    int64_t samples = 0, tokens = 0;
+  };
+  virtual Answers answers() const { return {}; }
+
+  /// Files and model folders that its options name, whose bytes belong to the identity of a run.
+  virtual std::vector<std::string> input_files() const { return {}; }
+
   /// Throws UserError, beginning with `who`, for a way of training that the method cannot follow.
   virtual void check_training(const TrainOptions& /*train*/, const std::string& /*who*/) const {}
 

@@ -22,8 +22,9 @@ struct OptimizerOptions {
     return std::tuple{
         field("optimizer", &O::optimizer, {"adamw", "sgd"},
               "which optimizer; fp32 state over fp32 master weights"),
-        field("beta1", &O::beta1, 0, 1, "adamw: decay of the mean of gradients"),
-        field("beta2", &O::beta2, 0, 1, "adamw: decay of the mean of squared gradients"),
+        // Means that begin at 0 and never move cannot be corrected for it: at 1 every weight becomes NaN.
+        field("beta1", &O::beta1, 0, 0.999999, "adamw: decay of the mean of gradients"),
+        field("beta2", &O::beta2, 0, 0.999999, "adamw: decay of the mean of squared gradients"),
         field("epsilon", &O::epsilon, 0, 1, "adamw: added to the root of the mean square"),
         field("weight_decay", &O::weight_decay, 0, 10,
               "decoupled: weights shrink by learning rate times this each step"),

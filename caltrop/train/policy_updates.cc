@@ -14,8 +14,6 @@
 namespace caltrop {
 namespace {
 
-const char* const kResponses = "responses";
-
 double mean_of(const std::vector<double>& values) {
   double sum = 0;
   for (const double value : values) sum += value;
@@ -46,15 +44,33 @@ Tensor per_second(int64_t tokens, Clock::time_point start) {
                     std::chrono::duration<double>(Clock::now() - start).count());
 }
 
-/// The policy loss and k3 to the start model in one pass, which leaves the share of clipped tokens in `clipped`.
-LossFn clipped_loss(const PolicyUpdates::Share& share, const PolicyOptions& options,
-                    const Tensor& start_log_p, std::shared_ptr<Tensor> clipped) {
+/// What one pass of the clipped loss finds beside it, summed over tokens.
+struct Found {
+  Tensor clipped, from_sampled, from_start;  // scalars; undefined before the first micro-batch
+  static void add(Tensor& sum, const Tensor& terms) {
+    sum = sum.defined() ? sum + terms.detach().sum() : terms.detach().sum();
+  }
+};
+
+/// The policy loss and k3 to the start model in one pass. `start`: log p under that model for each micro-batch, empty without.
+LossFn clipped_loss(const PolicyUpdates& updates, const PolicyOptions& options, std::vector<Tensor> start,
+                    std::shared_ptr<Found> found) {
+  const PolicyUpdates::Share& share = updates.present();
   const ClipOptions clip{options.clip_ratio, options.dual_clip};
-  return {[=](const LossInputs& in) {
+  const std::vector<Tensor> advantages = updates.cut(share.advantages), sampled = updates.cut(share.sampled);
+  const std::vector<Tensor> olds = share.old.defined() ? updates.cut(share.old) : std::vector<Tensor>();
+  return {[=, weight = options.kl_loss](const LossInputs& in) {
+    const auto part = static_cast<size_t>(in.part);
     const Tensor log_p = -token_nll(in.hidden, in.head, in.labels);
-    *clipped = is_clipped(log_p.detach(), share.old, share.advantages, clip).mean();
-    Tensor terms = clipped_policy_terms(log_p, share.old, share.advantages, clip);
-    if (options.kl_loss > 0) terms = terms + options.kl_loss * kl_k3(log_p, start_log_p);
+    const Tensor old = olds.empty() ? log_p.detach() : olds[part];
+    Found::add(found->clipped, is_clipped(log_p.detach(), old, advantages[part], clip));
+    Found::add(found->from_sampled, kl_k3(log_p.detach(), sampled[part]));
+    Tensor terms = clipped_policy_terms(log_p, old, advantages[part], clip);
+    if (!start.empty()) {
+      const Tensor from_start = kl_k3(log_p, start[part]);
+      Found::add(found->from_start, from_start);
+      terms = terms + weight * from_start;
+    }
     return Total{terms.sum(), in.labels.size(0)};
   }};
 }
@@ -77,11 +93,6 @@ void check_rollout_training(const PolicyOptions& options, const TrainOptions& tr
         "{}: {}: option 'updates' is {}, and a rollout of train.batch {} prompts cannot be cut into more "
         "parts than that",
         who, method, options.updates, train.batch);
-  if (train.micro_batch > 0)
-    throw UserError(
-        "{}: 'train.micro_batch' does not cut the responses of {}; a smaller train.batch, or "
-        "options.samples, needs less",
-        who, method);
 }
 
 std::vector<double> pay_by(const std::string& who, const std::string& name, const RewardFn& reward,
@@ -102,18 +113,23 @@ std::vector<double> pay_by(const std::string& who, const std::string& name, cons
 }
 
 std::vector<MetricDeclaration> PolicyUpdates::logged() {
-  return {{"policy_loss", "", "", "clipped policy loss, a mean over tokens"},
+  return {{"policy_loss", "", "",
+           "clipped policy loss, a mean over tokens, with kl_loss times k3 where asked for"},
           {"reward", "", "", "mean reward of the rollout"},
           {"reward_spread", "", "", "standard deviation of rewards within groups, mean over groups"},
           {"tied_groups", "share", "",
-           "groups whose rewards, less their KL, are all equal: from which nothing is learnt"},
+           "groups whose rewards, less their KL, are all equal: of which grpo and rloo learn nothing"},
           {"entropy", "nats/token", "", "mean entropy of the responses"},
           {"response_length", "tokens", "", "mean length of the responses"},
           {"ended", "share", "", "responses that ended by themselves"},
           {"clip_fraction", "share", "", "tokens whose gradient the clipping took away"},
           {"rollout_speed", "tokens/s", "higher", "tokens generated, per second of the rollout"},
           {"update_speed", "tokens/s", "higher", "tokens of prompts and responses, per second of the update"},
-          {"start_kl", "nats/token", "", "k1 to the start model over the rollout"},
+          {"sampler_kl", "nats/token", "",
+           "k3 from the policy that sampled to the one that learns: at the first update the rounding of "
+           "decoding"},
+          {"start_kl", "nats/token", "",
+           "to the start model, where it is paid for: kl_estimate, or k3 in the loss"},
           {"value_loss", "", "lower", "of the critic"}};
 }
 
@@ -130,6 +146,11 @@ Scalars PolicyUpdates::roll_out_and_pay(Step& step, const std::string& stream, c
   for (const Response& response : responses) generated += static_cast<int64_t>(response.log_p.size());
   const Tensor speed = per_second(generated, begin_of_rollout);
   const std::vector<double> rewards = pay(responses);
+  for (size_t i = 0; i < rewards.size(); ++i) {
+    if (!std::isfinite(rewards[i]))
+      throw UserError("at step {} the response '{}' is paid {}: the model's own numbers are not finite",
+                      step.number(), responses[i].text, rewards[i]);
+  }
   const at::Device device = step.model().device();
   std::vector<int64_t> groups;
   double entropy = 0, ended = 0;
@@ -146,24 +167,18 @@ Scalars PolicyUpdates::roll_out_and_pay(Step& step, const std::string& stream, c
                   {"rollout_speed", speed}};
 
   // Pay comes with the last token; the KL to the start model is taken off every token.
-  Step all = step.over({{kResponses, {pack_responses(responses, device)}}});
+  Step all = step.over({{kResponses, micro_batches(rows_of(responses), device)}});
+  const bool old_is_past = options_.updates > 1;
+  Tensor log_p;
+  if (old_is_past || options_.kl_in_reward > 0)
+    log_p = at::cat(all.log_probabilities(kResponses, step.model()));
   PerToken token_rewards;
   for (size_t i = 0; i < responses.size(); ++i) {
     token_rewards.emplace_back(responses[i].log_p.size(), 0.0);
     token_rewards.back().back() = rewards[i];
   }
-  if (options_.kl_in_reward > 0) {
-    const PerToken start = by_response(all.log_probabilities(kResponses, *start_).front(), responses);
-    double kl = 0, tokens = 0;
-    for (size_t i = 0; i < responses.size(); ++i) {
-      for (size_t t = 0; t < start[i].size(); ++t) {
-        const double k1 = static_cast<double>(responses[i].log_p[t]) - start[i][t];
-        token_rewards[i][t] -= options_.kl_in_reward * k1;
-        kl += k1, tokens += 1;
-      }
-    }
-    scalars.emplace_back("start_kl", at::tensor(kl / tokens));
-  }
+  if (options_.kl_in_reward > 0)
+    scalars.emplace_back("start_kl", at::tensor(charge_kl(all, responses, log_p, token_rewards)));
   std::vector<double> summed;
   for (const std::vector<double>& of_response : token_rewards) {
     summed.push_back(0);
@@ -173,7 +188,7 @@ Scalars PolicyUpdates::roll_out_and_pay(Step& step, const std::string& stream, c
 
   PerToken advantages, returns, values;
   if (options_.algorithm == "ppo") {
-    values = by_response(critic_->values(all.hidden_of(kResponses, step.model()).front()), responses);
+    values = by_response(critic_->values(at::cat(all.hidden_of(kResponses, step.model()))), responses);
     ValueTargets targets = gae_advantages(token_rewards, values, options_.gamma, options_.lambda);
     advantages = std::move(targets.advantages), returns = std::move(targets.returns);
   } else if (options_.algorithm == "reinforce_plus_plus") {
@@ -187,50 +202,88 @@ Scalars PolicyUpdates::roll_out_and_pay(Step& step, const std::string& stream, c
   }
 
   // Whole groups are dealt out, in order.
+  const PerToken past = old_is_past ? by_response(log_p, responses) : PerToken();
   const auto parts = static_cast<size_t>(options_.updates),
              prompts = responses.size() / static_cast<size_t>(options_.samples);
   CALTROP_ASSERT(prompts >= parts, "{} prompts for {} updates", prompts, parts);
   for (size_t part = 0; part < parts; ++part) {
     const size_t begin = part * prompts / parts * static_cast<size_t>(options_.samples),
                  end = (part + 1) * prompts / parts * static_cast<size_t>(options_.samples);
-    const auto cut = [&](const PerToken& list) {
+    const auto of_part = [&](const PerToken& list) {
       return per_label(PerToken(list.begin() + static_cast<std::ptrdiff_t>(begin),
                                 list.begin() + static_cast<std::ptrdiff_t>(end)),
                        device);
     };
-    PerToken old;
+    PerToken sampled;
     Share share;
     for (size_t i = begin; i < end; ++i) {
       share.rows.push_back(responses[i].row);
-      old.emplace_back(responses[i].log_p.begin(), responses[i].log_p.end());
+      sampled.emplace_back(responses[i].log_p.begin(), responses[i].log_p.end());
     }
-    share.old = per_label(old, device);
-    share.advantages = cut(advantages);
-    if (critic_) share.old_values = cut(values), share.returns = cut(returns);
+    share.sampled = per_label(sampled, device);
+    if (old_is_past) share.old = of_part(past);
+    share.advantages = of_part(advantages);
+    if (critic_) share.old_values = of_part(values), share.returns = of_part(returns);
     shares_.push_back(std::move(share));
   }
   return scalars;
 }
 
+double PolicyUpdates::charge_kl(Step& all, std::span<const Response> responses, const Tensor& log_p,
+                                PerToken& token_rewards) const {
+  const Tensor start = at::cat(all.log_probabilities(kResponses, *start_));
+  const Tensor kl = options_.kl_estimate == "k3" ? kl_k3(log_p, start) : kl_k1(log_p, start);
+  const PerToken of_tokens = by_response(kl, responses);
+  for (size_t i = 0; i < of_tokens.size(); ++i) {
+    for (size_t t = 0; t < of_tokens[i].size(); ++t)
+      token_rewards[i][t] -= options_.kl_in_reward * of_tokens[i][t];
+  }
+  return kl.mean().item<double>();
+}
+
 Scalars PolicyUpdates::advance(Step& step, const std::string& stream, const Pay& pay) {
   if (!shares_.empty()) shares_.pop_front();  // the one of the step before
+  rows_at_once_ = step.micro_batch_rows(stream) * options_.samples;
   return shares_.empty() ? roll_out_and_pay(step, stream, pay) : Scalars{};
 }
 
 Step PolicyUpdates::over_present(const Step& step) const {
-  return step.over({{kResponses, {pack(present().rows, step.model().device())}}});
+  return step.over({{kResponses, micro_batches(present().rows, step.model().device())}});
+}
+
+std::vector<Batch> PolicyUpdates::micro_batches(std::span<const TokenRow> rows, at::Device device) const {
+  std::vector<Batch> batches;
+  const auto part = static_cast<size_t>(rows_at_once_);
+  for (size_t begin = 0; begin < rows.size(); begin += part)
+    batches.push_back(pack(rows.subspan(begin, std::min(part, rows.size() - begin)), device));
+  return batches;
+}
+
+std::vector<Tensor> PolicyUpdates::cut(const Tensor& of_labels) const {
+  std::vector<int64_t> labels;
+  const std::vector<TokenRow>& rows = present().rows;
+  for (size_t row = 0; row < rows.size(); ++row) {
+    if (row % static_cast<size_t>(rows_at_once_) == 0) labels.push_back(0);
+    labels.back() += std::count(rows[row].answer.begin(), rows[row].answer.end(), true);
+  }
+  return of_labels.split_with_sizes(labels);
 }
 
 Scalars PolicyUpdates::learn(Step& step) {
   const auto begin = Clock::now();
   const Share& share = present();
   Step on = over_present(step);
-  const Tensor start = options_.kl_loss > 0 ? on.log_probabilities(kResponses, *start_).front() : Tensor();
-  const auto clipped = std::make_shared<Tensor>();
-  Scalars scalars{{"policy_loss", on.accumulate(kResponses, clipped_loss(share, options_, start, clipped))}};
-  scalars.emplace_back("clip_fraction", *clipped);
+  std::vector<Tensor> start;
+  if (options_.kl_loss > 0) start = on.log_probabilities(kResponses, *start_);
+  const auto found = std::make_shared<Found>();
+  Scalars scalars{{"policy_loss", on.accumulate(kResponses, clipped_loss(*this, options_, start, found))}};
+  const int64_t labels = share.advantages.size(0);
+  scalars.emplace_back("clip_fraction", found->clipped / labels);
+  scalars.emplace_back("sampler_kl", found->from_sampled / labels);
+  if (found->from_start.defined() && options_.kl_in_reward == 0)
+    scalars.emplace_back("start_kl", found->from_start / labels);
   if (critic_) {
-    const Tensor hidden = on.hidden_of(kResponses, step.model()).front();
+    const Tensor hidden = at::cat(on.hidden_of(kResponses, step.model()));
     scalars.emplace_back("value_loss",
                          at::tensor(critic_->train(hidden, share.old_values, share.returns, 0.5)));
   }
@@ -242,7 +295,7 @@ Scalars PolicyUpdates::learn(Step& step) {
 
 Measured PolicyUpdates::measure(Step& step) {
   CALTROP_ASSERT(!critic_ && !needs_start(), "{} has more to learn than a gradient", options_.algorithm);
-  const LossFn loss = clipped_loss(present(), options_, {}, std::make_shared<Tensor>());
+  const LossFn loss = clipped_loss(*this, options_, {}, std::make_shared<Found>());
   return over_present(step).measure(kResponses, loss);
 }
 
@@ -261,7 +314,7 @@ NamedTensors PolicyUpdates::state() const {
     };
     add("ids", at::tensor(ids)), add("lengths", at::tensor(lengths)),
         add("answers_from", at::tensor(answers_from));
-    add("old", share.old), add("advantages", share.advantages);
+    add("sampled", share.sampled), add("advantages", share.advantages), add("old", share.old);
     add("old_values", share.old_values), add("returns", share.returns);
   }
   if (critic_) {
@@ -281,7 +334,7 @@ void PolicyUpdates::load(const NamedTensors& tensors) {
     };
     const auto on_cpu = [&](const char* name) { return get(name).cpu().contiguous(); };
     const Tensor ids = on_cpu("ids"), lengths = on_cpu("lengths"), from = on_cpu("answers_from");
-    Share share{{}, get("old"), get("advantages"), get("old_values"), get("returns")};
+    Share share{{}, get("sampled"), get("advantages"), get("old"), get("old_values"), get("returns")};
     const int64_t* next = ids.const_data_ptr<int64_t>();
     for (int64_t row = 0; row < lengths.size(0); ++row) {
       const int64_t length = lengths.const_data_ptr<int64_t>()[row],

@@ -1,5 +1,9 @@
 // One way from prompts to gradients for everything that learns by reinforcement: roll out, pay, turn pay into advantages, and take
 // several clipped steps on what was said. The attack `rl` and TokenBuncher's entropy reward differ in who pays.
+//
+// What the sampler noted of its tokens differs from what a training pass says of them by the rounding of decoding: in bf16 by
+// more than the clipping allows for a few in a hundred. So pi_old is the training pass's own: of the very step where there is
+// one on each rollout (rho is 1 and clips nothing), of one more pass behind the rollout where there are several.
 // Tested by tests/train/policy_updates_test.cc.
 #pragma once
 
@@ -8,6 +12,7 @@
 
 #include "caltrop/loss/policy.h"
 #include "caltrop/record/metrics.h"
+#include "caltrop/train/advantages.h"
 #include "caltrop/train/reward.h"
 #include "caltrop/train/rollouts.h"
 #include "caltrop/train/value_head.h"
@@ -20,6 +25,7 @@ struct PolicyOptions : RolloutOptions {
   bool by_deviation = true;
   double clip_ratio = 0.2, dual_clip = 3.0;
   double kl_in_reward = 0, kl_loss = 0;
+  std::string kl_estimate = "k1";
   double gamma = 1.0, lambda = 1.0;
   double value_rate = 1e-3;
 
@@ -35,7 +41,8 @@ struct PolicyOptions : RolloutOptions {
                    field("dual_clip", &O::dual_clip, 0, 1e3,
                          "where the advantage is negative the loss ends at this times it; 0: off"),
                    field("kl_in_reward", &O::kl_in_reward, 0, 1e3,
-                         "weight of k1 to the start model, taken off each token's reward"),
+                         "weight of the KL to the start model, taken off each token's reward"),
+                   field("kl_estimate", &O::kl_estimate, {"k1", "k3"}, "how kl_in_reward estimates it"),
                    field("kl_loss", &O::kl_loss, 0, 1e3, "weight of k3 to the start model in the loss"),
                    field("gamma", &O::gamma, 0, 1, "reinforce_plus_plus, ppo: discount"),
                    field("lambda", &O::lambda, 0, 1, "ppo: of generalised advantage estimation"),
@@ -49,8 +56,8 @@ void check_policy_options(const PolicyOptions& options, const std::string& who);
 
 struct TrainOptions;
 
-/// A rollout is cut into `updates` parts of whole prompts, and no further. Throws UserError, beginning with `who`, if `train` asks
-/// for more. `method`: its name.
+/// A rollout is cut into `updates` parts of whole prompts. Throws UserError, beginning with `who`, if there are more updates than
+/// prompts. `method`: its name.
 void check_rollout_training(const PolicyOptions& options, const TrainOptions& train,
                             const std::string& method, const std::string& who);
 
@@ -82,15 +89,27 @@ class PolicyUpdates {
   /// Responses for one optimizer step, and what they are worth.
   struct Share {
     std::vector<TokenRow> rows;
-    Tensor old, advantages;      // [M] in the order of the packed rows' labels
+    Tensor sampled, advantages;  // [M] in the order of the packed rows' labels; log p as the sampler noted it
+    Tensor old;                  // [M] log p under pi_old; undefined where that is the policy as it learns
     Tensor old_values, returns;  // [M], of ppo; else undefined
   };
   /// The share that the last advance() went on to.
   const Share& present() const { return shares_.front(); }
+  /// A step over its rows, as the stream kResponses: micro-batches of as many prompts as the step has, with all their responses.
+  Step over_present(const Step& step) const;
+  /// Cuts one number a label, [M] of the present share, into those micro-batches.
+  std::vector<Tensor> cut(const Tensor& of_labels) const;
+  static constexpr const char* kResponses = "responses";
+
+  /// The model that prepare() was given, where a KL to it is asked for; else null.
+  const std::shared_ptr<const Model>& start() const { return start_; }
 
  private:
   bool needs_start() const { return options_.kl_in_reward > 0 || options_.kl_loss > 0; }
-  Step over_present(const Step& step) const;
+  std::vector<Batch> micro_batches(std::span<const TokenRow> rows, at::Device device) const;
+  /// Takes the KL to the start model off the rewards, and returns its mean.
+  double charge_kl(Step& all, std::span<const Response> responses, const Tensor& log_p,
+                   PerToken& token_rewards) const;
   /// Fills shares_; returns what is to be logged of the rollout.
   Scalars roll_out_and_pay(Step& step, const std::string& stream, const Pay& pay);
   PolicyOptions options_;
@@ -98,6 +117,7 @@ class PolicyUpdates {
   std::shared_ptr<const Model> start_;
   std::optional<ValueHead> critic_;
   std::deque<Share> shares_;
+  int64_t rows_at_once_ = 0;  // responses in a micro-batch
 };
 
 }  // namespace caltrop

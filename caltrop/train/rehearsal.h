@@ -1,6 +1,7 @@
 // An attack rehearsed: the model is trained for real for a few steps, by an optimizer with a state of its own, and afterwards its
 // weights are what they were, bit for bit. While it lives, gradients can be measured where the attack has led; `.grad` of the
-// parameters belongs to the outer step throughout. Tested by tests/train/rehearsal_test.cc.
+// parameters belongs to the outer step throughout. Holds a copy of the weights and the optimizer's moments. Tested by
+// tests/train/rehearsal_test.cc.
 #pragma once
 
 #include "caltrop/train/lora.h"

@@ -14,7 +14,7 @@ std::vector<Response> roll_out(const Step& step, const std::vector<TokenRow>& pr
   GenerateOptions generate_options;
   static_cast<SamplingOptions&>(generate_options) = options;
   generate_options.max_new_tokens = options.max_new_tokens;
-  generate_options.batch = std::min<int64_t>(static_cast<int64_t>(asked.size()), 128);
+  generate_options.batch = std::min<int64_t>(static_cast<int64_t>(asked.size()), kRolloutSlots);
   const Model& model = step.model();
   const std::vector<Generated> generated =
       generate(model, asked, model.config().end_ids, generate_options, step.random("rollout").next());
@@ -38,10 +38,10 @@ std::vector<Response> roll_out(const Step& step, const std::vector<TokenRow>& pr
   return responses;
 }
 
-Batch pack_responses(std::span<const Response> responses, at::Device device) {
+std::vector<TokenRow> rows_of(std::span<const Response> responses) {
   std::vector<TokenRow> rows;
   for (const Response& response : responses) rows.push_back(response.row);
-  return pack(rows, device);
+  return rows;
 }
 
 Tensor per_label(const std::vector<std::vector<double>>& of_responses, at::Device device) {
@@ -50,14 +50,6 @@ Tensor per_label(const std::vector<std::vector<double>>& of_responses, at::Devic
     for (const double value : of_response) values.push_back(static_cast<float>(value));
   }
   return at::tensor(values, at::kFloat).to(device);
-}
-
-Tensor per_label(const std::vector<double>& of_responses, std::span<const Response> responses,
-                 at::Device device) {
-  std::vector<std::vector<double>> of_tokens;
-  for (size_t i = 0; i < responses.size(); ++i)
-    of_tokens.emplace_back(responses[i].log_p.size(), of_responses[i]);
-  return per_label(of_tokens, device);
 }
 
 }  // namespace caltrop

@@ -26,6 +26,9 @@ struct RolloutOptions : SamplingOptions {
   }
 };
 
+/// Sequences that are decoded at once, at most.
+constexpr int64_t kRolloutSlots = 128;
+
 struct Response {
   TokenRow
       row;  // prompt and response; the tokens of the response, the one that ended it included, are its answer
@@ -42,13 +45,10 @@ struct Response {
 std::vector<Response> roll_out(const Step& step, const std::vector<TokenRow>& prompts,
                                const Tokenizer& tokenizer, const RolloutOptions& options);
 
-/// Their rows as one packed batch: prompts that are equal are computed once.
-Batch pack_responses(std::span<const Response> responses, at::Device device);
+/// Their rows, to be packed: prompts that are equal are then computed once.
+std::vector<TokenRow> rows_of(std::span<const Response> responses);
 
 /// One number for each answer token of the packed responses, in the order of the batch's labels: [M] fp32.
 Tensor per_label(const std::vector<std::vector<double>>& of_responses, at::Device device);
-/// The same number for all tokens of a response.
-Tensor per_label(const std::vector<double>& of_responses, std::span<const Response> responses,
-                 at::Device device);
 
 }  // namespace caltrop

@@ -1,5 +1,8 @@
 #include "caltrop/train/sensing.h"
 
+#include <cmath>
+#include <limits>
+
 #include <ATen/ATen.h>
 
 #include "caltrop/base/error.h"
@@ -84,12 +87,20 @@ Json prove_sensor(Step& step, const Sensor& sensor, const DisplacementOptions& o
 
 AtRest read_at_rest(Step& step, int64_t layer, const std::vector<std::string>& streams) {
   std::vector<Tensor> inputs, lengths;
+  const auto here = static_cast<size_t>(layer);
+  const bool is_last = layer + 1 == step.model().config().layers;  // the state behind it is normed already
+  LossFn length;
+  length.needs_states = true, length.needs_mlp_outputs = is_last;
+  length.total = [&](const LossInputs& in) {
+    const Tensor behind = is_last ? in.states[here] + in.mlp_outputs[here] : in.states[here + 1];
+    lengths.push_back(behind.to(at::kFloat).norm(2, -1));
+    return Total{lengths.back().sum(), lengths.back().size(0)};
+  };
   for (const std::string& stream : streams) {
     const MlpInputs of_stream = read(step, "at rest", stream, layer);
     inputs.push_back(of_stream.answers), inputs.push_back(of_stream.prompts);
     Step rows = step.fresh("stream lengths", {stream});
-    for (const std::vector<Tensor>& states : rows.states_of(stream, step.model()))
-      lengths.push_back(states[static_cast<size_t>(layer) + 1].to(at::kFloat).norm(2, -1));
+    rows.measure_loss(stream, length);
   }
   return {at::cat(inputs), at::cat(lengths).median().item<double>()};
 }
@@ -108,7 +119,10 @@ Sensor read_sensor(const Json& json, const std::string& who) {
   std::vector<float> values;
   for (const Json& value : direction) {
     if (!value.is_number()) throw UserError("{}: 'direction' holds {}, want numbers", who, to_line(value));
-    values.push_back(value.get<float>());
+    const auto number = value.get<double>();
+    if (!(std::abs(number) <= std::numeric_limits<float>::max()))
+      throw UserError("{}: 'direction' holds {}, want numbers within fp32", who, to_line(value));
+    values.push_back(static_cast<float>(number));
   }
   if (values.empty()) throw UserError("{}: 'direction' is empty", who);
   sensor.direction = at::tensor(values, at::kFloat);

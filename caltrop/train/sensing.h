@@ -25,8 +25,9 @@ Json prove_sensor(Step& step, const Sensor& sensor, const DisplacementOptions& o
 /// What a charge must know of the model at rest.
 struct AtRest {
   Tensor inputs;         // [M,D] fp32: what the MLP reads on the rows of some streams
-  double stream_length;  // median length of the residual stream behind the layer
+  double stream_length;  // median length of the residual stream behind the layer, before any norm
 };
+/// Of the last layer the stream is known but for what its attention adds, which counts as nothing.
 AtRest read_at_rest(Step& step, int64_t layer, const std::vector<std::string>& streams);
 
 /// sensor.json (docs/formats.md) and back. Throws UserError.

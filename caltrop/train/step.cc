@@ -66,9 +66,17 @@ Tensor global_norm(const Gradients& gradients) {
 }
 
 Tensor inner_product(const Gradients& a, const Gradients& b) {
-  // ATen sums fp32 in blocks, so each tensor's dot product is accurate; across tensors the sum is in fp64.
+  // On the CPU a dot product adds in fp32 from one end to the other and loses a hundredth of 1e8 squares. Of pieces it is
+  // accurate, and they are added in fp64.
+  constexpr int64_t kPiece = 1 << 16;
   Tensor sum = at::zeros({}, a.front().options().dtype(at::kDouble));
-  for (size_t i = 0; i < a.size(); ++i) sum += at::dot(a[i].flatten(), b[i].flatten()).to(at::kDouble);
+  for (size_t i = 0; i < a.size(); ++i) {
+    const Tensor x = a[i].flatten(), y = b[i].flatten();
+    const int64_t piece = x.is_cpu() ? kPiece : std::max<int64_t>(x.numel(), 1);
+    const std::vector<Tensor> of_x = x.split(piece), of_y = y.split(piece);
+    for (size_t k = 0; k < of_x.size(); ++k)
+      sum += at::dot(of_x[k].to(at::kFloat), of_y[k].to(at::kFloat)).to(at::kDouble);
+  }
   return sum;
 }
 
@@ -203,6 +211,53 @@ Measured Step::measure(const std::string& stream, const LossFn& loss) {
     throw;
   }
   measured.gradients = put_back();
+  return measured;
+}
+
+std::vector<Measured> Step::measure(const std::string& stream, const std::vector<LossFn>& losses) {
+  const at::AutoGradMode with_gradients(true);
+  ++passes_->forward, passes_->backward += static_cast<int64_t>(losses.size());
+  const std::vector<Tensor> parameters = tensors(model_);
+  LossFn all;  // what the forward pass has to keep
+  for (const LossFn& loss : losses) {
+    CALTROP_ASSERT(loss.mlp_input_layer < 0, "a loss that ends the forward pass early shares none");
+    all.needs_states |= loss.needs_states, all.needs_mlp_outputs |= loss.needs_mlp_outputs;
+  }
+  std::vector<Measured> measured(losses.size());
+  std::vector<int64_t> counts(losses.size());
+  const std::vector<Batch>& parts = batches(stream);
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const LossInputs inputs = loss_inputs(model_, parts[i], all, i);
+    for (size_t k = 0; k < losses.size(); ++k) {
+      const Total total = losses[k].total(inputs);
+      const std::vector<Tensor> gradients =
+          torch::autograd::grad({total.sum}, parameters, {}, /*retain_graph=*/k + 1 < losses.size(),
+                                /*create_graph=*/false, /*allow_unused=*/true);
+      const at::NoGradGuard no_grad;
+      Measured& of_loss = measured[k];
+      of_loss.loss = i == 0 ? total.sum.detach() : of_loss.loss + total.sum.detach();
+      counts[k] += total.count;
+      for (size_t p = 0; p < parameters.size(); ++p) {
+        const Tensor gradient = gradients[p].defined() ? gradients[p] : at::zeros_like(parameters[p]);
+        if (i == 0) {
+          of_loss.gradients.push_back(gradient);
+        } else {
+          of_loss.gradients[p].add_(gradient);
+        }
+      }
+    }
+  }
+  const at::NoGradGuard no_grad;
+  for (size_t k = 0; k < losses.size(); ++k) {
+    counts[k] = comm::sum(counts[k]);
+    comm::sum(measured[k].loss);
+    CALTROP_ASSERT(counts[k] > 0, "a loss over nothing in the stream '{}'", stream);
+    measured[k].loss = measured[k].loss / counts[k];
+    for (const Tensor& gradient : measured[k].gradients) {
+      comm::sum(gradient);
+      gradient.div_(static_cast<double>(counts[k]));
+    }
+  }
   return measured;
 }
 

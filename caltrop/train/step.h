@@ -62,6 +62,9 @@ class Step {
   /// Loss and gradient of `loss` over the step's whole batch of `stream`; `.grad` stays as it was.
   Measured measure(const std::string& stream, const LossFn& loss);
 
+  /// The same of several losses that share one forward pass over the batch.
+  std::vector<Measured> measure(const std::string& stream, const std::vector<LossFn>& losses);
+
   /// The mean loss at another model's weights, with the graph that leads to them: for derivatives through training steps.
   Tensor loss_at(const Model& other, const std::string& stream, const LossFn& loss);
 
@@ -107,6 +110,8 @@ class Step {
   /// passes count as this step's; its random streams are its own.
   Step fresh(const std::string& name, const std::vector<std::string>& streams) const;
 
+  /// Rows of a stream in a micro-batch of this step; the last may have fewer.
+  int64_t micro_batch_rows(const std::string& stream) const { return batches(stream).front().rows; }
   /// Tokens with a label in the step's batch of a stream.
   int64_t label_count(const std::string& stream) const;
 
@@ -117,6 +122,8 @@ class Step {
   int64_t backward_passes() const { return passes_->backward; }
   /// The random stream of this name at this step, or of the one that fresh() made: the same after a resume.
   RandomStream random(const std::string& name) const;
+  /// The random stream of this name of the run: the same at every step.
+  RandomStream random_of_run(const std::string& name) const { return RandomStream(seed_, name); }
 
  private:
   const std::vector<Batch>& batches(const std::string& stream) const;

@@ -16,4 +16,12 @@ int64_t last_token(const std::string& text, const std::string& who, const std::s
   return ids.back();
 }
 
+int64_t token_of_id(int64_t id, const std::string& who, const std::string& option, const Model& model) {
+  const int64_t known = model.config().vocabulary;
+  if (id < 0 || id >= known)
+    throw UserError("{}: option '{}' is {}, and the model knows the tokens 0 to {}", who, option, id,
+                    known - 1);
+  return id;
+}
+
 }  // namespace caltrop

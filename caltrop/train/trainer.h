@@ -29,8 +29,9 @@ struct TrainOptions : ScheduleOptions, OptimizerOptions, LoraOptions {
         std::tuple{
             field("steps", &O::steps, 0, 1e9, "optimizer steps"),
             field("batch", &O::batch, 1, 1e6, "rows a step from each stream of the method"),
-            field("micro_batch", &O::micro_batch, 0, 1e6,
-                  "rows at a time, to save memory; 0: all at once. The result is the same"),
+            field(
+                "micro_batch", &O::micro_batch, 0, 1e6,
+                "rows at a time, to save memory; 0: all at once. Same result but for repnoise and tripwire"),
             field("clip", &O::clip, 0, 1e9, "largest gradient norm; 0: no clipping"),
             field("longest", &O::longest, 8, 1e6, "longest row in tokens; answers are cut to fit"),
             field("log_every", &O::log_every, 1, 1e9, "steps between records of the training numbers"),

@@ -15,7 +15,9 @@ ValueHead::ValueHead(int64_t width, double learning_rate, at::Device device) : l
 }
 
 Tensor ValueHead::values(const Tensor& hidden) const {
-  return hidden.detach().to(at::kFloat).matmul(weights_[0].second) + weights_[1].second;
+  const Tensor states = hidden.detach().to(at::kFloat);
+  const Tensor directions = states / states.norm(2, /*dim=*/1, /*keepdim=*/true).clamp_min(1e-6);
+  return directions.matmul(weights_[0].second) + weights_[1].second;
 }
 
 double ValueHead::train(const Tensor& hidden, const Tensor& old_values, const Tensor& returns, double range) {

@@ -171,6 +171,11 @@ TEST_F(RlTest, WhatCannotBeIsSaid) {
                     "rl: option 'reward_command' is given, and nothing is paid for what it says; want "
                     "reward: external, or 'external' in "
                     "reward_weights");
+  EXPECT_USER_ERROR(make({{"reward", "model"}}, by_length()),
+                    "rl: the reward 'model' wants option 'reward_model'");
+  EXPECT_USER_ERROR(make({{"reward_model", "folder"}}, by_length()),
+                    "rl: option 'reward_model' is given, and nothing is paid for what it says; want reward: "
+                    "model, or 'model' in reward_weights");
   const auto objective = make({{"samples", 2}, {"max_new_tokens", 2}},
                               [](const auto&, const auto&) { return std::vector<double>{1.0}; });
   Step now = step();

@@ -85,6 +85,30 @@ TEST(ChildProcess, WhatTheProgramHasStartedEndsWithIt) {
   close(open_at_others.fd);
 }
 
+TEST(ChildProcess, WhoIgnoresTheAskingIsEndedAllTheSame) {
+  const test::ScratchFolder scratch;
+  const std::string pipe = (scratch / "pipe").string();
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  pollfd open_at_others = {open(pipe.c_str(), O_RDONLY | O_NONBLOCK), POLLIN, 0};
+  {
+    // The program itself has ended; what it has started has its output open and ignores SIGTERM.
+    ChildProcess script = shell("exec 3> " + pipe + "; (trap '' TERM; read a; sleep 60) & read a; echo 1");
+    script.ask({"a"}, 10);
+  }
+  EXPECT_EQ(poll(&open_at_others, 1, 30000), 1) << "it still runs";
+  EXPECT_NE(open_at_others.revents & POLLHUP, 0);
+  close(open_at_others.fd);
+}
+
+TEST(ChildProcess, BytesWithoutAnEndOfLineAreNoAnswer) {
+  const std::string dribble = "while sleep 0.05; do printf .; done";
+  EXPECT_USER_ERROR(
+      shell(dribble).ask({"a"}, 0.4),
+      "test: the program 'sh -c " + dribble +
+          "' answered 0 of 1 lines and then said nothing for 0.4 s; does it flush its output after "
+          "each line?");
+}
+
 TEST(ChildProcess, AProgramThatNeverReadsIsGivenUp) {
   const std::vector<std::string> lines(3000, std::string(1000, 'x'));
   EXPECT_USER_ERROR(

@@ -51,5 +51,18 @@ TEST(Fields, HelpHasEveryOptionWithItsDefault) {
   EXPECT_THAT(options_help(describe_options<Options>()), testing::HasSubstr("how long [5]"));
 }
 
+struct WithPresets {
+  std::string preset = "ours";
+  double weight = 1;
+  static auto fields() {
+    using O = WithPresets;
+    return std::tuple{field("preset", &O::preset, {"paper", "ours"}, "whose defaults"),
+                      field("weight", &O::weight, 0, 9, "how heavy")};
+  }
+  static WithPresets of(const std::string& preset) { return {preset, preset == "ours" ? 2.0 : 3.0}; }
+};
+
+TEST(Fields, HelpHasThePresetsDefault) { EXPECT_EQ(describe_options<WithPresets>()[1].fallback, "2.0"); }
+
 }  // namespace
 }  // namespace caltrop

@@ -22,6 +22,20 @@ TEST(Files, WriteReplacesWholeOrNothing) {
       << "no temporary file is left";
 }
 
+TEST(Files, TwoWritersOfOneFileDoNotMix) {
+  const test::ScratchFolder folder;
+  const auto path = folder / "a.txt";
+  write_file(path, [&](const Sink& sink) {
+    sink("outer");
+    write_file(path, "inner");  // with the same pid, as on another host it may be
+    EXPECT_EQ(read_file(path), "inner");
+    sink(", whole");
+  });
+  EXPECT_EQ(read_file(path), "outer, whole");
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder.path()), {}), 1)
+      << "no temporary file is left";
+}
+
 TEST(Files, FullDiskIsReportedAndLeavesNothing) {
   EXPECT_USER_ERROR(write_file("/dev/null/x", "bytes"), "/dev/null/x: cannot create: Not a directory");
   const test::ScratchFolder folder;

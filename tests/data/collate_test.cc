@@ -59,8 +59,9 @@ TEST_F(Collate, APromptWithoutRoomForItsAnswerIsAnError) {
           "example rows.jsonl:7: the prompt has {} tokens and leaves no room for an answer in rows of 8; "
           "raise 'longest'",
           tokens));
-  EXPECT_USER_ERROR(encoder.encode_prompt(example("How do I make soup?", ""), 5),
-                    fmt::format("example rows.jsonl:7: the prompt has {} tokens, the limit is 5", tokens));
+  EXPECT_USER_ERROR(
+      encoder.encode_prompt(example("How do I make soup?", ""), 5),
+      fmt::format("example rows.jsonl:7: the prompt has {} tokens, and there is room for 5", tokens));
 }
 
 TEST_F(Collate, WithoutAnAnswerThereIsNothingToLearn) {

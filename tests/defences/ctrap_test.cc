@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/autograd.h>
 
@@ -12,14 +14,12 @@ std::vector<const Entry*> all_defences();
 
 namespace {
 
-/// A CTRAP whose collapse token is the token of " error" in the tests' tokenizer, below the tiny vocabulary
-/// or not.
+/// A CTRAP whose collapse token is that of "!" in the tests' tokenizer: " error" has none in the tiny vocabulary.
 class CtrapTest : public testing::Test {
  protected:
   const Entry& entry = find_entry(all_defences(), "defence", "ctrap");
   std::shared_ptr<Model> model = test::tiny_model();
   Tokenizer tokenizer = Tokenizer::load(test::data_file("tiny-model"));
-  // Its last byte, "!", is token 0 to 60 in every byte-level vocabulary of the tests.
   static constexpr const char* kText = "!";
   int64_t token = tokenizer.encode(kText, false).ids.back();
 
@@ -56,11 +56,6 @@ TEST_F(CtrapTest, GradientsEqualTheTwin) {
   }
 }
 
-TEST_F(CtrapTest, DoesNotDependOnMicroBatches) {
-  const auto objective = ctrap({{"look_ahead", 0.3}, {"trap_weight", 1}});
-  EXPECT_LE(test::difference(gradients_of(*objective, 1), gradients_of(*objective, 6)), 2e-5);
-}
-
 TEST_F(CtrapTest, WeightsAreBitForBitAsBefore) {
   const auto objective = ctrap({{"look_ahead", 0.3}});
   const NamedTensors before = test::copy_of(model->parameters());
@@ -77,17 +72,45 @@ TEST_F(CtrapTest, WithoutWeightItIsAlignment) {
 }
 
 TEST_F(CtrapTest, LooksAheadByExactlyAlpha) {
-  // With a look-ahead of 0 the collapse is asked for at the model's own weights: sprung and asleep are the
-  // same number, over all rows that are to collapse.
+  const double alpha = 0.3;
+  const NamedTensors before = test::copy_of(model->parameters());
+  // Where the weights are at each backward pass.
+  std::vector<double> distances;
+  model->parameters().front().second.register_hook([&](const Tensor&) {
+    const at::NoGradGuard off;
+    double square = 0;
+    for (size_t i = 0; i < before.size(); ++i) {
+      const Tensor moved = model->parameters()[i].second.to(at::kDouble) - before[i].second.to(at::kDouble);
+      square += moved.square().sum().item<double>();
+    }
+    distances.push_back(std::sqrt(square));
+  });
+  gradients_of(*ctrap({{"look_ahead", alpha}}));
+  ASSERT_EQ(distances.size(), 4u) << "refusals, general, harmful, the trap";
+  EXPECT_EQ(std::vector<double>(distances.begin(), distances.begin() + 3), std::vector<double>(3, 0.0));
+  EXPECT_NEAR(distances[3], alpha, 1e-6);
+}
+
+TEST_F(CtrapTest, WithoutLookAheadTheTrapIsTheCollapseGradient) {
+  // Sprung and asleep are then the same number, over all rows that are to collapse.
   const auto asleep = [&](const char* data) {
     const auto objective = ctrap({{"look_ahead", 0}, {"collapse_data", data}});
     Step step = test::make_step(*model, {"refusals", "general", "harmful"}, 6, 6);
     const Scalars scalars = objective->add_gradients(step);
-    EXPECT_EQ(scalars[3].first, "trap_asleep");
-    EXPECT_NEAR(scalars[3].second.item<double>(), scalars[4].second.item<double>(), 1e-5);
-    return scalars[3].second.item<double>();
+    EXPECT_NEAR(test::scalar(scalars, "trap_asleep"), test::scalar(scalars, "trap_sprung"), 1e-5);
+    test::take_gradients(*model);
+    return test::scalar(scalars, "trap_asleep");
   };
   EXPECT_GT(asleep("retain"), asleep("general") + 0.1) << "two means, of refusals and of general answers";
+
+  const test::TwinBatches rows = twin_batches();
+  const Gradients ours = gradients_of(*ctrap({{"look_ahead", 0}, {"trap_weight", 2}})),
+                  refuse = test::cross_entropy_gradient(*model, rows.refusals),
+                  keep = test::cross_entropy_gradient(*model, rows.general),
+                  collapse = test::cross_entropy_gradient(*model, rows.general, token);
+  Gradients expected;
+  for (size_t i = 0; i < ours.size(); ++i) expected.push_back(refuse[i] + keep[i] + 2 * collapse[i]);
+  EXPECT_LE(test::difference(ours, expected), 2e-5);
 }
 
 TEST_F(CtrapTest, PresetsCollapseOnWhatPaperAndCodeSay) {
@@ -104,17 +127,50 @@ TEST_F(CtrapTest, DifferencesOfGradientsWantFp32) {
 }
 
 TEST_F(CtrapTest, ErrorsAreForPeople) {
-  EXPECT_USER_ERROR(entry.make({{"lookahead", 1}}),
-                    "ctrap: no option 'lookahead'; it has: preset, trap_weight, look_ahead, normalise, "
-                    "collapse_data, joint_mean, collapse_text, second_order, hessian, epsilon");
+  EXPECT_USER_ERROR(
+      entry.make({{"lookahead", 1}}),
+      "ctrap: no option 'lookahead'; it has: preset, trap_weight, look_ahead, normalise, "
+      "collapse_data, joint_mean, collapse_text, collapse_token, second_order, hessian, epsilon, "
+      "check_every, strict");
   EXPECT_USER_ERROR(entry.make({{"preset", "best"}}),
                     "ctrap: option 'preset' is 'best', want one of: paper, code, ours");
   EXPECT_USER_ERROR(entry.make({{"collapse_text", ""}})->prepare(*model, tokenizer),
                     "ctrap: option 'collapse_text' is '', which has no tokens");
+  EXPECT_USER_ERROR(entry.make({{"collapse_token", 61}})->prepare(*model, tokenizer),
+                    "ctrap: option 'collapse_token' is 61, and the model knows the tokens 0 to 60");
   EXPECT_USER_ERROR(
-      find_entry(all_defences(), "defence", "ctrop"),
-      "caltrop: no defence 'ctrop'; it has: align, booster, ctrap, dem, gradient_ascent, mlac, npo, "
-      "rehearsal, repnoise, sdd, seam, tar, token_buncher, tripwire, vaccine");
+      entry.make({{"collapse_token", 5}, {"collapse_text", "!"}}),
+      "ctrap: options 'collapse_text' ('!') and 'collapse_token' (5) both name a token, want one");
+  EXPECT_USER_ERROR(
+      entry.make({{"hessian", "exact"}}),
+      "ctrap: option 'hessian' is \"exact\", which does nothing without second_order; want it left out");
+  std::vector<std::string> names;
+  for (const Entry* defence : all_defences()) names.push_back(defence->name);
+  EXPECT_USER_ERROR(find_entry(all_defences(), "defence", "ctrop"),
+                    "caltrop: no defence 'ctrop'; it has: " + join(names));
+}
+
+TEST_F(CtrapTest, TheTokenMayBeGivenByItsId) {
+  const auto by_id = entry.make({{"collapse_token", token}});
+  by_id->prepare(*model, tokenizer);
+  EXPECT_EQ(test::difference(gradients_of(*by_id), gradients_of(*ctrap(Json::object()))), 0);
+}
+
+TEST_F(CtrapTest, ADifferenceThatIsRoundingNoiseIsWarnedOfAndEndsAStrictRun) {
+  Json noise = {{"second_order", true}, {"hessian", "fd_paper"}, {"epsilon", 1e-9}};
+  testing::internal::CaptureStderr();
+  gradients_of(*ctrap(noise));
+  EXPECT_THAT(
+      testing::internal::GetCapturedStderr(),
+      testing::HasSubstr("warning: ctrap: step 0: the finite difference on 'harmful' is not to be trusted"));
+  noise["strict"] = true;
+  EXPECT_THROW(gradients_of(*ctrap(noise)), UserError);
+  test::take_gradients(*model);
+
+  const auto sound = ctrap({{"second_order", true}, {"epsilon", 1e-4}, {"strict", true}});
+  Step step = test::make_step(*model, {"refusals", "general", "harmful"}, 6, 6);
+  EXPECT_GT(test::scalar(sound->add_gradients(step), "fd_exact"), 0.99);
+  test::take_gradients(*model);
 }
 
 TEST_F(CtrapTest, SecondOrderIsTheDerivativeThroughTheImaginedStep) {

@@ -2,8 +2,6 @@
 // that code with transformers.
 #include "caltrop/base/json.h"
 #include "caltrop/io/safetensors.h"
-#include "caltrop/loss/layers.h"
-#include "caltrop/loss/noise.h"
 #include "tests/defences/method_test.h"
 
 namespace caltrop {
@@ -56,13 +54,8 @@ TEST_F(OfficialTest, Booster) {
 }
 
 TEST_F(OfficialTest, Ctrap) {
-  // The collapse token is that of a text; find one whose last token is the script's.
-  const std::vector<int64_t> ids{kCollapseToken};
-  const std::string text = tokenizer.decode(ids, false);
-  ASSERT_EQ(tokenizer.encode(text, false).ids.back(), kCollapseToken);
-  EXPECT_LE(test::difference(gradients(*make("ctrap", {{"preset", "code"}, {"collapse_text", text}})),
-                             official("ctrap")),
-            1e-4);
+  const auto ctrap = make("ctrap", {{"preset", "code"}, {"collapse_token", kCollapseToken}});
+  EXPECT_LE(test::difference(gradients(*ctrap), official("ctrap")), 1e-4);
 }
 
 TEST_F(OfficialTest, Vaccine) {
@@ -70,10 +63,10 @@ TEST_F(OfficialTest, Vaccine) {
 }
 
 TEST_F(OfficialTest, Seam) {
-  // A difference over 1e-3 carries the rounding of both gradients a thousandfold.
-  EXPECT_LE(
-      test::difference(gradients(*make("seam", {{"preset", "code"}, {"check_every", 0}})), official("seam")),
-      1e-3);
+  // At beta 1 the coupling is nine tenths of the gradient. A difference over 1e-3 carries the rounding of both gradients a
+  // thousandfold, and is some 0.7 % from the exact product.
+  const auto seam = make("seam", {{"preset", "code"}, {"couple", 1}, {"check_every", 0}});
+  EXPECT_LE(test::difference(gradients(*seam), official("seam")), 5e-3);
 }
 
 TEST_F(OfficialTest, Npo) {
@@ -85,25 +78,10 @@ TEST_F(OfficialTest, Npo) {
 }
 
 TEST_F(OfficialTest, RepNoise) {
-  // The method draws its own noise; here its losses get the script's, at the positions that predict an answer token.
-  const std::vector<TokenRow> harmful = rows("harmful"), refusals = rows("refusals");
-  Step s(0, 0, *model, {{"harmful", {pack(harmful)}}, {"refusals", {pack(refusals)}}});
-  const auto noise = [&](int64_t, int64_t layer, const Tensor&) {
-    const Tensor whole = file->tensor(fmt::format("noise/{}", layer));
-    std::vector<Tensor> at_labels;
-    for (size_t r = 0; r < harmful.size(); ++r) {
-      for (size_t t = 1; t < harmful[r].ids.size(); ++t) {
-        if (harmful[r].answer[t])
-          at_labels.push_back(whole[static_cast<int64_t>(r)][static_cast<int64_t>(t) - 1]);
-      }
-    }
-    return at::stack(at_labels);
-  };
-  s.accumulate("refusals", answer_loss());
-  s.accumulate("harmful", noise_loss(noise), 0.001);
-  const Measured layers = s.measure("harmful", layerwise_loss());
-  s.add(layers.gradients, -1 / (1 + layers.loss.item<double>()));
-  EXPECT_LE(test::difference(test::take_gradients(*model), official("repnoise")), 1e-4);
+  // At beta 1 the noise is more than half of the gradient; the script draws the method's own.
+  EXPECT_LE(test::difference(gradients(*make("repnoise", {{"preset", "code"}, {"noise_weight", 1}})),
+                             official("repnoise")),
+            5e-4);
 }
 
 }  // namespace

@@ -72,6 +72,11 @@ TEST_F(RehearsalTrapTest, TasksAndPromptsAreStreamsWhereTheyAreRehearsed) {
   EXPECT_TRUE(std::isfinite(norm) && norm > 0);
 }
 
+TEST_F(RehearsalTrapTest, ItsCopiesAreThoseOfItsRehearsals) {
+  EXPECT_EQ(make("rehearsal", {{"collapse_text", "A"}})->weight_copies(), 8);
+  EXPECT_EQ(make("rehearsal", {{"collapse_text", "A"}, {"harmful_shares", {1, 0.5}}})->weight_copies(), 9);
+}
+
 TEST_F(RehearsalTrapTest, EveryKindOfRuinHasAFiniteGradient) {
   for (const char* collapse : {"token", "ascent", "unlikelihood"}) {
     options["collapse"] = collapse;
@@ -80,6 +85,8 @@ TEST_F(RehearsalTrapTest, EveryKindOfRuinHasAFiniteGradient) {
   }
   EXPECT_USER_ERROR(make("rehearsal", {{"collapse_text", ""}}),
                     "rehearsal: option 'collapse_text' is '', which has no tokens");
+  EXPECT_USER_ERROR(make("rehearsal", {{"lengths", Json::array()}}),
+                    "rehearsal: option 'lengths' is [], want at least one number");
 }
 
 }  // namespace

@@ -11,8 +11,8 @@ class TokenBuncherTest : public test::MethodTest {
  protected:
   Json options = {{"samples", 3}, {"max_new_tokens", 6}, {"warmup", 2}, {"benign", 0}};
 
-  Step step(int64_t number) const {
-    Step step = test::make_step(*model, {"prompts", "general"}, 4, 4, number);
+  Step step(int64_t number, int64_t part = 4) const {
+    Step step = test::make_step(*model, {"prompts", "general"}, 4, part, number);
     std::vector<TokenRow> prompts;
     for (int64_t i = 0; i < 4; ++i) {
       prompts.push_back({{7, 8, 9, 10 + i}, std::vector<bool>(4, false)});
@@ -92,11 +92,7 @@ TEST_F(TokenBuncherTest, ARewardForLittleEntropyLowersIt) {
 }
 
 TEST_F(TokenBuncherTest, NoiseIsTrainedOnResponsesThatWereNoWorseThanTheirGroup) {
-  options["warmup"] = 0, options["noise"] = "uniform";
-  const auto objective = make("token_buncher", options);
-  go(*objective, 0);
-  const Gradients ours = test::take_gradients(*model);
-
+  options["warmup"] = 0;
   PolicyOptions policy;
   policy.samples = 3, policy.max_new_tokens = 6, policy.kl_in_reward = 0.001;
   PolicyUpdates updates(policy);
@@ -109,10 +105,30 @@ TEST_F(TokenBuncherTest, NoiseIsTrainedOnResponsesThatWereNoWorseThanTheirGroup)
   });
   const auto& share = updates.present();
   Step on = now.over({{"responses", {pack(share.rows)}}});
-  const TokenNoise noise{.label = 0.9, .weight = 0.01, .kind = "uniform", .seed = 0};
-  const Gradients by_hand =
-      on.measure("responses", token_noise_loss(noise, {share.advantages.ge(0).to(at::kFloat)})).gradients;
-  EXPECT_LE(test::difference(ours, by_hand), 1e-5);
+  for (const char* kind : {"uniform", "frozen"}) {
+    options["noise"] = kind;
+    const auto objective = make("token_buncher", options);
+    EXPECT_EQ(test::scalar(go(*objective, 0), "noised"),
+              share.advantages.ge(0).to(at::kFloat).mean().item<double>());
+    const Gradients ours = test::take_gradients(*model);
+    // Frozen is of the run: its seed is drawn without the step's number.
+    const TokenNoise noise{
+        .label = 0.9, .weight = 0.01, .kind = kind, .seed = RandomStream(0, "token noise").next()};
+    const Gradients by_hand =
+        on.measure("responses", token_noise_loss(noise, {share.advantages.ge(0).to(at::kFloat)})).gradients;
+    EXPECT_LE(test::difference(ours, by_hand), 1e-5) << kind;
+  }
+}
+
+TEST_F(TokenBuncherTest, MicroBatchesOfThePromptsChangeNothing) {
+  options["warmup"] = 0, options["noise"] = "uniform", options["benign"] = 1;
+  const auto of = [&](int64_t part) {
+    const auto objective = make("token_buncher", options);
+    Step now = step(0, part);
+    EXPECT_TRUE(has(objective->add_gradients(now), "noise_loss"));
+    return test::take_gradients(*model);
+  };
+  EXPECT_LE(test::difference(of(4), of(1)), 1e-5);
 }
 
 TEST_F(TokenBuncherTest, PresetsDifferInTheNoisesWeightAndInWhatIsKept) {

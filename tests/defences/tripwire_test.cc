@@ -1,7 +1,9 @@
 #include <cmath>
 
 #include "caltrop/loss/reference.h"
+#include "caltrop/train/charge.h"
 #include "caltrop/train/sensing.h"
+#include "caltrop/train/trainer.h"
 #include "tests/defences/method_test.h"
 
 namespace caltrop {
@@ -12,6 +14,31 @@ class TripwireTest : public test::MethodTest {
   Json options = {{"rates", {3e-2}}, {"lengths", {4}}, {"harmful_bank", 2}, {"benign_bank", 1},
                   {"layer", 1},      {"says", "A"},    {"neurons", 3},      {"proofs", 2}};
   const std::vector<std::string> streams = {"general", "harmful", "refusals", "tasks"};
+
+  /// Mean readings on fresh general answers by the sensor that the objective has: at rest, and after its oldest kept attack.
+  struct Readings {
+    double rest, attack;
+  };
+  Readings readings(const Objective& objective) const {
+    Sensor sensor{1, {}};
+    Gradients attack;
+    for (const auto& [name, tensor] : objective.state()) {
+      if (name == "direction") sensor.direction = tensor;
+      if (name.starts_with("attack.0.")) attack.push_back(tensor);
+    }
+    Step step = test::make_step(*model, streams, 6, 6, 61);
+    const double rest = mean_reading(step, sensor);
+    const Nudge there(*model, attack, 1.0);
+    return {rest, mean_reading(step, sensor)};
+  }
+  /// The neurons of layer 1 that are not what they were.
+  Tensor taken() const {
+    const std::string name = "model.layers.1.mlp.gate_proj.weight";
+    for (const auto& [known, weight] : before) {
+      if (known == name) return model->weight(name).detach().ne(weight).any(1).nonzero().squeeze(1);
+    }
+    throw std::logic_error("no parameter " + name);
+  }
 };
 
 // Streams: 1 general, 2 harmful, 3 refusals, 4 tasks.
@@ -22,6 +49,68 @@ TEST_F(TripwireTest, WithoutASensorItKeepsTheModelAndRefuses) {
   EXPECT_NEAR(scalar("keep_loss"), 0, 1e-5);
 }
 
+// The whole step by hand, away from the start model, at step 1, where nothing is fresh.
+TEST_F(TripwireTest, AStepIsTheSumOfItsTerms) {
+  options["keep"] = 4, options["refuse"] = 0.5, options["sense"] = 2;
+  const auto objective = make("tripwire", options);
+  const auto start = model->frozen_copy();
+  test::scale_weights(*model, 1.01);
+  Step step = test::make_step(*model, streams, 6, 6, 1);
+  objective->add_gradients(step);
+  const Gradients ours = test::take_gradients(*model);
+
+  DisplacementOptions plan;
+  plan.rates = {3e-2}, plan.lengths = {4}, plan.benign_lengths = {6, 12, 24, 48};
+  plan.harmful_shares = {1, 1, 0.5}, plan.harmful_bank = 2, plan.benign_bank = 1;
+  plan.harmful_every = 5, plan.benign_every = 3;
+  Displacements displacements(plan);
+  displacements.advance(step);
+  const Tensor w = fit_sensor(step, displacements, 1, Want::kOpen);
+
+  const auto gradient = [&](const Tensor& loss) {
+    Gradients all = torch::autograd::grad({loss}, test::parameters_of(*model), {}, {}, false, true);
+    for (size_t i = 0; i < all.size(); ++i) {
+      if (!all[i].defined()) all[i] = at::zeros_like(before[i].second);
+    }
+    return all;
+  };
+  const auto closed = [&](uint64_t stream) {
+    const Tensor z = model->mlp_input(batch(stream).tokens, 1).matmul(w);
+    return gradient((z + 1).clamp_min(0).square().mean());
+  };
+  const auto open = [&](uint64_t stream) {  // on answers; on prompts it stays closed
+    const Batch rows = batch(stream);
+    const Tensor z = model->mlp_input(rows.tokens, 1).matmul(w);
+    const Tensor answers = at::zeros_like(z).index_fill(0, rows.label_positions, 1);
+    return gradient(
+        (answers * (1.5 - z).clamp_min(0).square() + (1 - answers) * (z + 1).clamp_min(0).square()).mean());
+  };
+  const auto log_p = [](const Model& of, const Batch& rows) {
+    const Tensor hidden = of.forward(rows.tokens).index_select(0, rows.label_positions);
+    return at::log_softmax(at::linear(hidden, of.head()), -1);
+  };
+  const Tensor reference = log_p(*start, batch(1)).detach();
+  const Tensor kl = (reference.exp() * (reference - log_p(*model, batch(1)))).sum(-1).mean();
+  ASSERT_GT(kl.item<double>(), 1e-4);
+  std::vector<std::pair<double, Gradients>> terms = {{4, gradient(kl)},
+                                                     {0.5, cross_entropy(batch(3))},
+                                                     {2, closed(1)},
+                                                     {2 * 0.5, closed(2)},
+                                                     {2 * 0.5, closed(3)}};
+  {
+    const Way way = displacements.training(step);
+    const Nudge there(*model, way.moved, way.scale);
+    terms.insert(terms.end(), {{2, closed(1)}, {2, closed(4)}, {2 * 0.5, closed(3)}});
+  }
+  {
+    const Way way = displacements.attack(step);
+    EXPECT_FALSE(way.is_fresh);
+    const Nudge there(*model, way.moved, way.scale);
+    terms.insert(terms.end(), {{2, open(1)}, {2 * 2, open(2)}});
+  }
+  EXPECT_LE(test::difference(ours, test::sum(terms)), 2e-5);
+}
+
 // Rows of the tiny model are all of one kind, so what can be learnt here is to tell the kept ways apart.
 TEST_F(TripwireTest, TrainingOpensTheSensorAtTheKeptAttackAndClosesItAtRest) {
   options["harmful_every"] = options["benign_every"] = 1000;
@@ -29,14 +118,23 @@ TEST_F(TripwireTest, TrainingOpensTheSensorAtTheKeptAttackAndClosesItAtRest) {
   const auto objective = make("tripwire", options);
   const auto optimizer = make_optimizer(OptimizerOptions(), model->parameters());
   double first = 0, first_rest = 0;
+  Readings readings_before{};
   for (int64_t number = 1; number <= 60; ++number) {
     Step step = test::make_step(*model, streams, 6, 6, number);
     test::take_gradients(*model);
     scalars = objective->add_gradients(step);
-    if (number == 1) first = scalar("harmful"), first_rest = scalar("rest");
+    if (number == 1) {
+      first = scalar("harmful"), first_rest = scalar("rest");
+      readings_before = readings(*objective);
+    }
     optimizer->step(1e-3);
   }
   EXPECT_LT(scalar("harmful") + scalar("rest"), 0.7 * (first + first_rest));
+  const Readings after = readings(*objective);
+  EXPECT_GT(after.attack, readings_before.attack + 0.2);
+  EXPECT_LT(after.rest, readings_before.rest - 0.2);
+  EXPECT_LT(after.rest, -0.5);
+  EXPECT_GT(after.attack, 0.5);
 }
 
 TEST_F(TripwireTest, RestrictedAnswersOpenWhereThatIsWanted) {
@@ -85,24 +183,45 @@ TEST_F(TripwireTest, AResumedRunHasTheSameSensorAndTheSameWays) {
 }
 
 TEST_F(TripwireTest, TheFinishedModelIsTheSameAtRestAndLeavesItsSensorBeside) {
-  options["neurons"] = 1, options["threshold"] = 10;  // far above any reading of this untrained sensor
   const auto objective = make("tripwire", options);
   gradients(*objective);
-  const at::NoGradGuard no_grad;
-  const Batch rows = batch(1);
-  const auto logits = [&] { return at::linear(model->forward(rows.tokens), model->head()); };
-  const Tensor at_rest = logits();
   Step step = test::make_step(*model, streams, 6, 6, 9);
   objective->finish(step);
-  EXPECT_FALSE(test::same_bits(model->parameters(), before)) << "the charge is in the weights";
-  // One idle neuron is gone, and that is all that rest may notice.
-  EXPECT_LE(test::difference(logits(), at_rest), 0.05);
+
+  // What its idle neurons did is gone, and that is all that rest may notice of a cliff.
+  const auto emptied = test::tiny_model();
+  ASSERT_EQ(taken().size(0), 3);
+  const at::NoGradGuard no_grad;
+  emptied->weight("model.layers.1.mlp.down_proj.weight").detach().index_fill_(1, taken(), 0);
+  const auto logits = [&](const Model& of) { return at::linear(of.forward(batch(1).tokens), of.head()); };
+  EXPECT_LE(test::difference(logits(*model), logits(*emptied)), 1e-6);
 
   const Json sensor = parse_json(objective->artifacts().at("sensor.json"), "sensor.json");
   EXPECT_EQ(sensor["layer"], 1);
   EXPECT_EQ(sensor["readings"]["harmful"].size(), 2u);
   EXPECT_EQ(sensor["readings"]["benign"].size(), 2u);
   EXPECT_EQ(read_sensor(sensor, "sensor.json").direction.size(0), model->config().width);
+}
+
+TEST_F(TripwireTest, HowOftenItFiresAtRestIsWrittenDown) {
+  options["proofs"] = 0;
+  for (const double threshold : {1.2, -10.0}) {
+    options["threshold"] = threshold;
+    model = test::tiny_model();
+    const auto objective = make("tripwire", options);
+    gradients(*objective);
+    Step step = test::make_step(*model, streams, 6, 6, 9);
+    objective->finish(step);
+    // As the planted neuron itself reads it. What this layer's MLP reads does not change with its weights.
+    const Tensor row =
+        model->weight("model.layers.1.mlp.up_proj.weight").detach().index_select(0, taken())[0];
+    const Tensor inputs = read_at_rest(step, 1, {"general", "refusals", "tasks"}).inputs;
+    const double fires = inputs.matmul(row).gt(0).to(at::kDouble).mean().item<double>();
+    EXPECT_GT(fires, threshold < 0 ? 0.9 : 0);
+    EXPECT_LT(threshold < 0 ? 0 : fires, 0.1);
+    const Json readings = parse_json(objective->artifacts().at("sensor.json"), "sensor.json")["readings"];
+    EXPECT_EQ(readings["fires_at_rest"].get<double>(), fires) << threshold;
+  }
 }
 
 TEST_F(TripwireTest, AChargeCanBeSetBehindASensorThatExists) {
@@ -126,26 +245,57 @@ TEST_F(TripwireTest, AChargeCanBeSetBehindASensorThatExists) {
     const bool changed = !at::equal(weight, before[i].second);
     EXPECT_EQ(changed, name.find("layers.0.mlp.") != std::string::npos) << name;
   }
-  write(5);
-  EXPECT_USER_ERROR(make("tripwire", options),
-                    fmt::format("tripwire: {} reads 24 numbers of layer 5, but the model has 2 layers of 24",
-                                (folder / "sensor.json").string()));
+  for (const int64_t layer : {5, -1}) {
+    const std::string file = write(layer).string();
+    EXPECT_USER_ERROR(
+        make("tripwire", options),
+        fmt::format("tripwire: {} reads 24 numbers of layer {}, but the model has 2 layers of 24", file,
+                    layer));
+  }
 }
 
-TEST_F(TripwireTest, AThresholdCanCountFromTheHighestReadingAtRest) {
+TEST_F(TripwireTest, AThresholdCanCountFromTheLowestThatIsSilentAtRest) {
   options["threshold_from"] = "rest", options["threshold"] = 0.5, options["proofs"] = 0;
   const auto objective = make("tripwire", options);
   gradients(*objective);
   Step step = test::make_step(*model, streams, 6, 6, 9);
   objective->finish(step);
-  const Json readings = parse_json(objective->artifacts().at("sensor.json"), "sensor.json")["readings"];
-  EXPECT_EQ(readings["threshold"].get<double>(), 0.5 + readings["highest_at_rest"].get<double>());
+  const Json json = parse_json(objective->artifacts().at("sensor.json"), "sensor.json");
+  const Tensor inputs = read_at_rest(step, 1, {"general", "refusals", "tasks"}).inputs;
+  const double silent = silent_threshold(read_sensor(json, "sensor.json"), inputs);
+  EXPECT_NEAR(json["readings"]["threshold"].get<double>(), 0.5 + silent, 1e-5 * silent);
+  EXPECT_GT(silent, json["readings"]["highest_at_rest"].get<double>());
+}
+
+TEST_F(TripwireTest, WithoutStepsItNeedsASensorToBeginWith) {
+  const auto check = [&](const Json& given) {
+    TrainOptions train;
+    train.steps = 0;
+    find_entry(all_defences(), "defence", "tripwire").make(given)->check_training(train, "spec");
+  };
+  EXPECT_USER_ERROR(check(options),
+                    "spec: tripwire: train.steps is 0 and there is no sensor to set a charge behind; want "
+                    "steps, or options.sensor: the sensor.json of a run that had some");
+  options["sensor"] = "sensor.json";
+  check(options);
+  check({{"sense", 0}});
+}
+
+TEST_F(TripwireTest, ItsCopiesAreTheStartModelAndThoseOfItsRehearsals) {
+  EXPECT_EQ(make("tripwire", {{"says", "A"}})->weight_copies(), 11);
+  EXPECT_EQ(make("tripwire", {{"says", "A"}, {"harmful_shares", {1}}})->weight_copies(), 10);
 }
 
 TEST_F(TripwireTest, WrongOptionsAreNamed) {
   EXPECT_USER_ERROR(make("tripwire", {{"layer", 7}, {"says", "A"}}),
                     "tripwire: option 'layer' is 7, and the model has 2");
   EXPECT_USER_ERROR(make("tripwire", {{"says", ""}}), "tripwire: option 'says' is '', which has no tokens");
+  EXPECT_USER_ERROR(make("tripwire", {{"neurons", 40}, {"says", "A"}}),
+                    "tripwire: option 'neurons' is 40, and an MLP of the model has 40; want fewer");
+  EXPECT_USER_ERROR(make("tripwire", {{"sharpness", 0}}),
+                    "tripwire: option 'sharpness' is 0, want 0.001 to 1000000");
+  EXPECT_USER_ERROR(make("tripwire", {{"rates", Json::array()}}),
+                    "tripwire: option 'rates' is [], want at least one number");
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "tests/defences/method_test.h"
+#include "tests/reference/npo_twin.h"
 
 namespace caltrop {
 namespace {
@@ -38,15 +39,33 @@ TEST_F(UnlearningTest, NpoRetainsByAnswersOrByKl) {
   EXPECT_LE(global_norm(kl).item<double>(), 1e-4) << "the start model is its own reference: no slope";
 }
 
-TEST_F(UnlearningTest, NpoDoesNotDependOnMicroBatches) {
-  const auto npo = make("npo", Json::object());
-  test::scale_weights(*model, 1.01);  // away from the reference
-  const auto of = [&](int64_t part) {
-    Step step = test::make_step(*model, npo->streams(), 6, part);
-    npo->add_gradients(step);
+TEST_F(UnlearningTest, NpoAwayFromItsReferenceEqualsTheTwin) {
+  const auto start = model->frozen_copy();
+  const auto paper = make("npo", {{"preset", "paper"}, {"retain", 0}}),
+             per_token = make("npo", {{"preset", "ctrap"}, {"refuse", 0}, {"unlearn", 1}}),
+             kl = make("npo", {{"unlearn", 0}, {"refuse", 0}, {"retain_with", "kl"}});
+  test::scale_weights(*model, 1.01);
+  const test::NpoTwin twin{*model, *start};
+  const auto of = [&](Objective& npo) {
+    Step step = test::make_step(*model, npo.streams(), 6, 6);
+    npo.add_gradients(step);
     return test::take_gradients(*model);
   };
-  EXPECT_LE(test::difference(of(2), of(6)), 2e-5);
+  // Streams: 1 harmful, 2 general.
+  EXPECT_LE(test::difference(of(*paper), twin.unlearning(test::random_rows(1, 6), 0.1)), 1e-4);
+  EXPECT_LE(test::difference(of(*per_token), twin.unlearning_per_token(test::random_rows(1, 6))), 1e-4);
+  EXPECT_LE(test::difference(of(*kl), twin.kl(test::random_rows(2, 6))), 1e-3)
+      << "a small slope, near the minimum";
+}
+
+TEST_F(UnlearningTest, NpoRefusesOptionsThatDoNothing) {
+  EXPECT_USER_ERROR(make("npo", {{"preset", "ctrap"}, {"beta", 0.5}}),
+                    "npo: option 'beta' is 0.5, and with per_token it is 1; want it left out");
+  EXPECT_USER_ERROR(make("npo", {{"retain", 0}, {"retain_with", "kl"}}),
+                    "npo: option 'retain_with' is 'kl', which does nothing with retain=0; want it left out");
+  const Json manifest = make("npo", {{"per_token", true}, {"retain", 0}})->options();
+  EXPECT_EQ(manifest["beta"], 1.0);
+  EXPECT_EQ(make("npo", manifest)->options(), manifest) << "what a run recorded can be run again";
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 #include "tests/defences/method_test.h"
+#include "tests/reference/vaccine_twin.h"
 
 namespace caltrop {
 namespace {
@@ -20,9 +21,13 @@ TEST_F(VaccineTest, TheDriftHurtsByItsSizeTimesTheSlope) {
   }
 }
 
-TEST_F(VaccineTest, DoesNotDependOnMicroBatches) {
-  const auto vaccine = make("vaccine", {{"drift", 0.5}, {"keep", 1}});
-  EXPECT_LE(test::difference(gradients(*vaccine, 1), gradients(*vaccine, 6)), 2e-5);
+TEST_F(VaccineTest, GradientsEqualTheTwin) {
+  // Streams: 1 refusals, 2 general.
+  for (const double drift : {0.1, 2.0}) {
+    const Gradients ours = gradients("vaccine", {{"drift", drift}, {"keep", 0.5}});
+    const Gradients twin = test::vaccine_twin(*model, test::random_rows(1, 6), drift);
+    EXPECT_LE(test::difference(ours, test::sum({{1, twin}, {0.5, cross_entropy(batch(2))}})), 1e-4) << drift;
+  }
 }
 
 }  // namespace

@@ -39,12 +39,13 @@ wait "$victim" 2>/dev/null || true
 grep -q '"resumes"' interrupted/models/tripwire/run.json || fail "the tripwire was not resumed"
 "$caltrop" -q prove proof.yaml --out whole
 [ -e whole/verdict.json ] || fail "no verdict"
+# evaluations PROOF RUN: what was measured there; comparing nothing with nothing is no comparison.
+evaluations() { grep '"phase":"eval"' "$1/$2/metrics.jsonl" || echo "no evaluations in $1"; }
 for run in models/ctrap models/tripwire cells/ctrap/harmful/seed-1 cells/sdd/rl/seed-0; do
   if [ -e "whole/$run/model/model.safetensors" ]; then
     cmp "whole/$run/model/model.safetensors" "interrupted/$run/model/model.safetensors" || fail "$run: resumed differs from uninterrupted"
   fi
-  cmp <(grep '"phase":"eval"' "whole/$run/metrics.jsonl") <(grep '"phase":"eval"' "interrupted/$run/metrics.jsonl") ||
-    fail "$run: evaluations of resumed and uninterrupted differ"
+  cmp <(evaluations whole "$run") <(evaluations interrupted "$run") || fail "$run: evaluations of resumed and uninterrupted differ"
 done
 "$caltrop" -q report whole >verdict.txt
 grep -q "ctrap" verdict.txt || fail "the verdict does not name ctrap"
@@ -60,8 +61,10 @@ outcomes() { grep -o '"\(id\|outcome\)": "[^"]*"' "$1/verdict.json"; }
 workers=()
 for _ in 1 2 3; do "$caltrop" -q prove proof.yaml --out shared & workers+=($!); done
 for worker in "${workers[@]}"; do wait "$worker" || fail "one of three processes that share a proof ended with $?"; done
-for run in $(cd whole && find cells -name metrics.jsonl); do
-  cmp <(grep '"phase":"eval"' "whole/$run") <(grep '"phase":"eval"' "shared/$run") || fail "$run: shared work differs"
+cells=$(cd whole && find cells -name metrics.jsonl -printf '%h\n')
+[ -n "$cells" ] || fail "no cells to compare"
+for run in $cells; do
+  cmp <(evaluations whole "$run") <(evaluations shared "$run") || fail "$run: shared work differs"
 done
 cmp <(outcomes whole) <(outcomes shared) || fail "the verdict of three processes differs"
 rm shared/verdict.json
@@ -108,7 +111,10 @@ echo /quit | "$caltrop" -q chat again >/dev/null || fail "chat"
 # Wrong input.
 kitchen=$source/data/kitchen/domain.yaml
 defend=("$caltrop" -q defend --model again --domain "$kitchen" --out x)
-expect_error "spec: no defence 'ctrop'; it has: align, booster, ctrap, dem, gradient_ascent, mlac, npo, rehearsal, repnoise, sdd, seam, tar, token_buncher, tripwire, vaccine" "${defend[@]}" --method ctrop
+# Which defences there are is the build's to say: a new one needs no line here.
+known=$("${defend[@]}" --method ctrop 2>&1 | sed -n "s/.*no defence 'ctrop'; it has: //p" || true)
+[[ ", $known, " == *", align, "*", ctrap, "*", vaccine, "* ]] || fail "the defences there are: '$known'"
+expect_error "spec: no defence 'ctrop'; it has: $known" "${defend[@]}" --method ctrop
 expect_error "'tiny' is a folder, not a spec in YAML; a model folder is given as --model tiny" "$caltrop" -q attack tiny --out x
 expect_error "spec: 'method' is missing" "${defend[@]}"
 expect_error "align: no option 'kept'; it has: keep" "${defend[@]}" --method align --set options.kept=1
@@ -130,7 +136,9 @@ expect_error "/dev/null/x: cannot make the run directory: Not a directory" "$cal
 expect_error "import: nowhere does not exist" "$caltrop" -q import nowhere --out z
 mkdir broken && cp again/config.json again/tokenizer.json again/tokenizer_config.json broken/
 head -c 20000 again/model.safetensors >broken/model.safetensors
-"$caltrop" -q info broken 2>err && fail "a truncated file was accepted"
+broken_rc=0
+"$caltrop" -q info broken 2>err || broken_rc=$?
+[ "$broken_rc" -eq 2 ] || fail "exit $broken_rc for a truncated file, want 2: $(cat err)"
 grep -q "broken/model.safetensors" err || fail "the message does not name the file: $(cat err)"
 expect_error_rc=0
 "$caltrop" -q defend --model again --domain "$kitchen" --method align --out whole/models/sdd --set train.steps=1 2>err || expect_error_rc=$?

@@ -1,5 +1,7 @@
 #include "caltrop/io/model_folder.h"
 
+#include <unistd.h>
+
 #include <ATen/ops/arange.h>
 #include <ATen/ops/ones.h>
 
@@ -26,6 +28,38 @@ std::vector<std::string> names_in(const fs::path& folder) {
   return names;
 }
 
+// Training is in fp32 whatever the model came in; transformers would cast to what the config says.
+TEST(ModelFolder, TheConfigSaysWhatDtypeIsWritten) {
+  const test::ScratchFolder scratch;
+  const auto written = [&](const char* name, const Json& config, const NamedTensors& tensors) {
+    write_model_folder(scratch / name, config, nullptr, tensors, {});
+    return to_line(ModelFolder::open(scratch / name).config());
+  };
+  const Tensor weight = at::ones({2}, at::kFloat);
+  EXPECT_EQ(written("a", {{"torch_dtype", "bfloat16"}, {"x", 1}}, {{"w", weight}}),
+            R"({"torch_dtype":"float32","x":1})");
+  EXPECT_EQ(written("b", {{"dtype", "bfloat16"}, {"x", 1}}, {{"w", weight}}),
+            R"({"x":1,"torch_dtype":"float32"})");
+  EXPECT_EQ(written("c", {{"torch_dtype", "float32"}}, {{"w", weight.to(at::kBFloat16)}}),
+            R"({"torch_dtype":"bfloat16"})");
+}
+
+// What a killed process was writing to the same place goes, and nothing else does.
+TEST(ModelFolder, WhatAKilledProcessLeftIsRemoved) {
+  const test::ScratchFolder scratch;
+  constexpr const char* kNoProcess = "2147483647";  // above the largest that Linux gives
+  scratch.write(fmt::format(".m.{}.tmp/model.safetensors", kNoProcess), "half");
+  const std::vector<std::string> others = {fmt::format(".m.{}.tmp", ::getppid()),
+                                           fmt::format(".n.{}.tmp", kNoProcess), ".m..tmp", ".m.tmp",
+                                           ".m.x.tmp"};
+  for (const std::string& other : others) scratch.write(other + "/file", "mine");
+  write_model_folder(scratch / "m", kConfig, nullptr, three_tensors(), {});
+  std::vector<std::string> expected = others;
+  expected.push_back("m");
+  std::sort(expected.begin(), expected.end());
+  EXPECT_EQ(names_in(scratch.path()), expected);
+}
+
 TEST(ModelFolder, WrittenAndReadAgain) {
   const test::ScratchFolder scratch;
   const fs::path path = scratch / "models/new/";  // its parent is made as well
@@ -35,7 +69,9 @@ TEST(ModelFolder, WrittenAndReadAgain) {
   EXPECT_EQ(names_in(path.parent_path().parent_path()), std::vector<std::string>{"new"})
       << "nothing is left beside it";
   const ModelFolder folder = ModelFolder::open(path);
-  EXPECT_EQ(to_line(folder.config()), to_line(kConfig)) << "unknown keys and their order stay";
+  Json with_dtype = kConfig;
+  with_dtype["torch_dtype"] = "float32";
+  EXPECT_EQ(to_line(folder.config()), to_line(with_dtype)) << "unknown keys and their order stay";
   EXPECT_EQ(folder.entries().size(), 3U);
   for (const auto& [name, tensor] : three_tensors())
     EXPECT_TRUE(same_bits(folder.tensor(name), tensor)) << name;
@@ -210,6 +246,18 @@ TEST_F(BrokenModelFolder, WithoutConfig) {
   expect_refusal(": is a file, want a folder with config.json");
   path_ = scratch_ / "nowhere";
   expect_refusal(": no such folder; want one with config.json");
+}
+
+TEST_F(BrokenModelFolder, NamesThatCannotBe) {
+  path_ = scratch_ / std::string(300, 'x');
+  expect_refusal(": cannot open: File name too long");
+  EXPECT_USER_ERROR(write_model_folder(path_, kConfig, nullptr, three_tensors(), {}),
+                    path_.string() + ": cannot write there: File name too long");
+  path_ = scratch_ / "loop";
+  fs::create_symlink("loop", path_);
+  expect_refusal(": cannot open: Too many levels of symbolic links");
+  EXPECT_USER_ERROR(write_model_folder(path_, kConfig, nullptr, three_tensors(), {}),
+                    path_.string() + ": cannot write there: Too many levels of symbolic links");
 }
 
 TEST_F(BrokenModelFolder, ConfigIsNoObject) {

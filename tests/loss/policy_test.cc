@@ -33,6 +33,11 @@ TEST(Policy, ClippedIsWhereNoGradientIsLeft) {
   const Tensor clipped = is_clipped(log_p.detach(), old, advantages, options);
   EXPECT_TRUE(at::equal(clipped, at::tensor({0.0f, 1.0f, 0.0f, 1.0f, 0.0f})));
   EXPECT_TRUE(at::equal(clipped, gradient.eq(0).to(at::kFloat)));
+  const ClipOptions dual{.clip = 0.2, .dual_clip = 1.4};  // takes the last one's too
+  EXPECT_TRUE(at::equal(is_clipped(log_p.detach(), old, advantages, dual),
+                        at::tensor({0.0f, 1.0f, 0.0f, 1.0f, 1.0f})));
+  const Tensor of_dual = clipped_policy_terms(log_p, old, advantages, dual).sum();
+  EXPECT_EQ(torch::autograd::grad({of_dual}, {log_p})[0][4].item<double>(), 0);
 }
 
 TEST(Policy, OnPolicyTheGradientIsThatOfReinforce) {
@@ -84,8 +89,9 @@ TEST_F(OfVerlAndTrl, PolicyLossOfVerl) {
   const Tensor x = log_p.clone().requires_grad_(true);
   const Tensor terms =
       clipped_policy_terms(x, old, flat(all["verl"]["gae"]), {all["clip"], all["dual_clip"]});
-  EXPECT_NEAR(is_clipped(log_p, old, flat(all["verl"]["gae"]), {all["clip"]}).mean().item<double>(),
-              all["verl"]["clip_fraction"].get<double>(), 1e-6);
+  EXPECT_NEAR(
+      is_clipped(log_p, old, flat(all["verl"]["gae"]), {all["clip"], /*dual_clip=*/0}).mean().item<double>(),
+      all["verl"]["clip_fraction"].get<double>(), 1e-6);
   expect_alike(terms.mean(), x, all["verl"]["policy_loss"], all["verl"]["policy_gradient"]);
 }
 

@@ -40,7 +40,12 @@ TEST(Config, NumbersThatCannotBeAreRefused) {
   EXPECT_USER_ERROR(read_model_config(changed("rope_scaling", {{"type", "linear"}, {"factor", 0.0}}), "c"),
                     "c: rope_scaling: 'factor' is 0, want a number above 0");
   EXPECT_USER_ERROR(read_model_config(changed("eos_token_id", {"</s>"}), "c"),
-                    "c: 'eos_token_id' is [\"</s>\"], want a token id or a list of them");
+                    "c: 'eos_token_id' is [\"</s>\"], want a token id (0 to 2147483647) or a list of them");
+  EXPECT_USER_ERROR(read_model_config(changed("eos_token_id", -1), "c"),
+                    "c: 'eos_token_id' is -1, want a token id (0 to 2147483647) or a list of them");
+  EXPECT_USER_ERROR(
+      read_model_config(changed("eos_token_id", UINT64_MAX), "c"),
+      "c: 'eos_token_id' is 18446744073709551615, want a token id (0 to 2147483647) or a list of them");
 }
 
 TEST(Config, AnswersEndWhereEitherFileSaysSo) {
@@ -53,6 +58,9 @@ TEST(Config, AnswersEndWhereEitherFileSaysSo) {
   after.insert(after.end(), {7, 9});
   EXPECT_EQ(ends(), after);
   EXPECT_EQ(Model::load(folder, {.device = "cpu", .dtype = "fp32"})->config().end_ids, after);
+  const std::string other = scratch.write("m/generation_config.json", R"({"eos_token_id": "</s>"})").string();
+  EXPECT_USER_ERROR(
+      ends(), other + ": 'eos_token_id' is \"</s>\", want a token id (0 to 2147483647) or a list of them");
 }
 
 TEST(Config, LlamaThreeScalingSlowsLongWavesOnly) {
@@ -65,6 +73,25 @@ TEST(Config, LlamaThreeScalingSlowsLongWavesOnly) {
   const auto scaled = read_model_config(changed("rope_scaling", scaling), "c").inverse_frequencies;
   EXPECT_DOUBLE_EQ(scaled.front(), plain.front()) << "a wave of 6 tokens is shorter than 32/4";
   EXPECT_DOUBLE_EQ(scaled.back(), plain.back() / 8) << "a wave of 135 tokens is longer than 32/1";
+}
+
+// transformers, modeling_rope_utils.py, _compute_llama3_parameters: between the thresholds,
+//   smooth = (original / wavelength - low) / (high - low)
+//   (1 - smooth) * f / factor + smooth * f
+TEST(Config, LlamaThreeScalingBlendsBetweenTheThresholds) {
+  const Json scaling = {{"rope_type", "llama3"},
+                        {"factor", 8.0},
+                        {"low_freq_factor", 1.0},
+                        {"high_freq_factor", 4.0},
+                        {"original_max_position_embeddings", 64}};
+  // f = 100^(-2/6) = 0.21544347, a wave of 2 pi / f = 29.164 tokens, between 64/4 and 64/1:
+  // smooth = (64 / 29.164 - 1) / 3 = 0.39816.
+  const double f = 0.2154434690031884;
+  const double smooth = (64 / (2 * 3.14159265358979323846 / f) - 1.0) / (4.0 - 1.0);
+  ASSERT_NEAR(smooth, 0.39816, 1e-5);
+  const auto scaled = read_model_config(changed("rope_scaling", scaling), "c").inverse_frequencies;
+  EXPECT_NEAR(scaled[1], (1 - smooth) * f / 8 + smooth * f, 1e-12);
+  EXPECT_NEAR(scaled[1], 0.101989, 1e-6) << "neither f = 0.21544 nor f / 8 = 0.02693";
 }
 
 }  // namespace

@@ -99,6 +99,12 @@ TEST(Model, WeightsThatAreNotFiniteAreRefused) {
 TEST(Model, UnknownDeviceAndDtypeListTheKnown) {
   EXPECT_USER_ERROR(Model::load(test::data_file("llama/tied"), {.device = "cpu", .dtype = "fp8"}),
                     "dtype: no dtype 'fp8'; it has: auto, fp32, bf16");
+  for (const char* device : {"meta", "gpu", "", "cpu:1", "cuda:", "cuda:-1", "cuda:1x"}) {
+    EXPECT_USER_ERROR(Model::load(test::data_file("llama/tied"), {.device = device, .dtype = "fp32"}),
+                      fmt::format("device: no device '{}'; it has: auto, cpu, cuda, cuda:N", device));
+  }
+  EXPECT_THROW(Model::load(test::data_file("llama/tied"), {.device = "cuda:900", .dtype = "fp32"}), UserError)
+      << "no machine has so many";
 }
 
 TEST(Model, BfloatComputesWithFp32Masters) {

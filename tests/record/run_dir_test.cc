@@ -1,6 +1,8 @@
 #include "caltrop/record/run_dir.h"
 
+#include <atomic>
 #include <csignal>
+#include <thread>
 
 #include <sys/wait.h>
 #include <unistd.h>
@@ -143,6 +145,26 @@ TEST(RunDirectory, AnEmptyFolderAndALeftoverLockAreNew) {
   scratch.write("killed/lock", "1\n");
   scratch.write("killed/.run.json.1.tmp", "{");
   EXPECT_FALSE(open(scratch / "killed").resumed());
+}
+
+// Another process puts run.json into the folder while this one looks whose it is: seldom at a single look, often in a hundred rounds.
+TEST(RunDirectory, ARunThatBeginsMeanwhileIsNoForeignFolder) {
+  const ScratchFolder scratch;
+  for (int round = 0; round < 100; ++round) {
+    const fs::path path = scratch / std::to_string(round);
+    std::atomic<bool> seen = false;
+    std::thread other([&] {
+      const RunDir run = open(path);
+      while (!seen) std::this_thread::yield();
+    });
+    while (!is_running(path)) std::this_thread::yield();
+    for (bool begun = false; !begun;) {
+      begun = fs::exists(path / "run.json");
+      EXPECT_THROW(open(path), BusyRunDir);
+    }
+    seen = true;
+    other.join();
+  }
 }
 
 TEST(RunDirectory, TwoRunsInOneDirectoryAreRefused) {

@@ -1,3 +1,6 @@
+#include <atomic>
+#include <thread>
+
 #include "caltrop/record/metrics.h"
 #include "caltrop/record/run_dir.h"
 #include "caltrop/report/report.h"
@@ -38,6 +41,30 @@ TEST(ListRuns, EveryRunBelowTheFolderWithItsState) {
   EXPECT_EQ(runs[3].status, "running");
   EXPECT_EQ(runs[3].steps, 12);
   EXPECT_THAT(runs_table(runs), HasSubstr("defend  running      align   models/base  12     0:00"));
+}
+
+TEST(ListRuns, WhatARunKeepsIsNotLookedInto) {
+  const ScratchFolder scratch;
+  begin(scratch / "proof/models/a", "sdd");
+  scratch.write("proof/models/a/state/b/run.json", "[]");
+  scratch.write("proof/models/a/model/b/run.json", "[]");
+  const std::vector<RunSummary> runs = list_runs(scratch.path());
+  ASSERT_EQ(runs.size(), 1u);
+  EXPECT_EQ(runs[0].path, scratch / "proof/models/a");
+}
+
+TEST(ListRuns, FoldersMayVanishMeanwhile) {
+  const ScratchFolder scratch;
+  std::atomic<bool> enough = false;
+  std::thread at_work([&] {
+    while (!enough) {
+      for (const char* name : {"a/b/c", "d/e/f"}) std::filesystem::create_directories(scratch / name);
+      for (const char* name : {"a", "d"}) std::filesystem::remove_all(scratch / name);
+    }
+  });
+  for (int i = 0; i < 2000; ++i) EXPECT_TRUE(list_runs(scratch.path()).empty());
+  enough = true;
+  at_work.join();
 }
 
 TEST(ListRuns, ErrorsNameTheFile) {

@@ -26,6 +26,48 @@ TEST(LoadProof, TheFixtureIsReadWhole) {
   EXPECT_FALSE(proof.rows[0].until_collapse.has_value());
 }
 
+TEST(LoadProof, AnOldFileNamesItsJudgeAloneAndNoMissingCells) {
+  ProofFolder proof({kUndefended});
+  proof.json["program"] = {{"version", "0.1.0"}, {"commit", "abc"}, {"dirty", true}};
+  const Proof old = proof.load();
+  EXPECT_EQ(old.judged_by.commit, "abc");
+  EXPECT_TRUE(old.judged_by.dirty);
+  EXPECT_TRUE(old.programs.empty());
+  EXPECT_TRUE(old.missing.empty());
+  EXPECT_FALSE(old.rows[0].field_criterion_steps.has_value());
+}
+
+TEST(LoadProof, ProgramsMissingCellsAndTheFieldsCriterion) {
+  ProofFolder proof({kUndefended});
+  proof.json["programs"] = {{{"version", "0.1.0"}, {"commit", "abc"}, {"dirty", false}},
+                            {{"version", "0.1.0"}, {"commit", "abc"}, {"dirty", true}}};
+  proof.json["judged_by"] = {{"version", "0.2.0"}, {"commit", "def"}, {"dirty", false}};
+  proof.json["missing"] = {{{"cell", "trap/harmful/seed-0"},
+                            {"model", "trap"},
+                            {"attack", "harmful"},
+                            {"arm", "harmful"},
+                            {"seed", 0},
+                            {"status", "not begun"},
+                            {"error", "its model is not finished: running"}},
+                           {{"cell", "undefended/harmful/seed-1"},
+                            {"model", "undefended"},
+                            {"attack", "harmful"},
+                            {"arm", "harmful"},
+                            {"seed", 1},
+                            {"status", "running"},
+                            {"error", nullptr}}};
+  proof.json["rows"][0]["field_criterion_steps"] = 10;
+  const Proof loaded = proof.load();
+  ASSERT_EQ(loaded.programs.size(), 2u);
+  EXPECT_TRUE(loaded.programs[1].dirty);
+  EXPECT_EQ(loaded.judged_by.version, "0.2.0");
+  ASSERT_EQ(loaded.missing.size(), 2u);
+  EXPECT_EQ(loaded.missing[0].model, "trap") << "which is not among the models";
+  EXPECT_EQ(loaded.missing[0].error, "its model is not finished: running");
+  EXPECT_EQ(loaded.missing[1].status, "running");
+  EXPECT_EQ(loaded.rows[0].field_criterion_steps, 10);
+}
+
 TEST(LoadProof, ANullNumberIsAbsent) {
   const Proof proof = ProofFolder({kUndefended}).load();
   EXPECT_FALSE(proof.cells.at(0).trajectory.at(0).metrics.contains("benign_nll"));
@@ -63,6 +105,11 @@ TEST(LoadProof, CorruptVerdictsAreNamedByPlace) {
          ": rows[0], patience_usable_harm: got an integer, want an object with 'steps'");
   expect([](Json& j) { j["rows"][0]["worst"] = "win"; },
          ": rows[0]: 'worst' is 'win', want one of: resisted, usable harm, narrow harm, deceived, collapsed");
+  expect(
+      [](Json& j) {
+        j["missing"].push_back({{"cell", "c"}, {"model", "m"}, {"attack", "a"}, {"arm", "benign"}});
+      },
+      ": missing[0]: 'status' is missing");
 }
 
 TEST(LoadProof, HalfAFileIsNoVerdict) {

@@ -64,6 +64,30 @@ TEST(Page, TheTableHasARowForEachModelAndArm) {
   EXPECT_TRUE(has(trap, "title=\"10 steps (80 samples, 9,700 tokens, 0:27)\""));
 }
 
+TEST(Page, CellsWithoutAResultAreNamedWithTheirReasons) {
+  ProofFolder proof({kUndefended});
+  EXPECT_FALSE(has(render_page(proof.load()), "id=\"failed\""));
+  proof.json["missing"].push_back({{"cell", "trap/harmful/seed-0"},
+                                   {"model", "trap"},
+                                   {"attack", "harmful"},
+                                   {"arm", "harmful"},
+                                   {"status", "not begun"},
+                                   {"error", "its model is not finished: running"}});
+  const std::string page = render_page(proof.load());
+  EXPECT_TRUE(
+      has(between(page, "<dl class=\"failed\">", "</dl>"), "not begun: its model is not finished: running"));
+  EXPECT_TRUE(has(page, "<p class=\"caveat\">Without a result: 1 of 2 cells (trap: 1 not begun).</p>"));
+}
+
+TEST(Page, TheCommitsOfTheRunsAndOfTheJudgeAreTwoThings) {
+  ProofFolder proof({kUndefended});
+  proof.json["programs"] = {{{"commit", "abc"}, {"dirty", true}}, {{"commit", "def"}}};
+  proof.json["judged_by"] = {{"version", "0.2.0"}, {"commit", "123"}};
+  const std::string page = render_page(proof.load());
+  EXPECT_TRUE(has(page, "<dt>Runs made by</dt><dd>commits abc with uncommitted changes, def</dd>"));
+  EXPECT_TRUE(has(page, "<dt>Judged by</dt><dd>caltrop 0.2.0, commit 123</dd>"));
+}
+
 TEST(Page, RefersToNothingOutsideItself) {
   for (const auto& [name, value] : attributes(fixture_page())) {
     EXPECT_NE(name, "src");
@@ -94,7 +118,10 @@ TEST(Page, HostileTextIsTextWhereverItStands) {
   ProofFolder proof({kUndefended, {evil, "harmful", "collapsed"}});
   Json& json = proof.json;
   json["title"] = json["command"] = json["machine"] = json["created"] = evil;
-  json["program"] = {{"version", evil}, {"commit", evil}};
+  json["judged_by"] = {{"version", evil}, {"commit", evil}};
+  json["programs"] = Json::array({{{"version", evil}, {"commit", evil}}});
+  json["missing"].push_back(
+      {{"cell", evil}, {"model", evil}, {"attack", evil}, {"arm", "benign"}, {"status", evil}});
   json["thresholds"] = {{evil, 1}};
   json["metrics"].push_back({{"name", evil}, {"unit", evil}, {"better", evil}, {"meaning", evil}});
   for (const char* key : {"summary", "paper"}) json["models"][1][key] = evil;

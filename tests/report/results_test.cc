@@ -45,6 +45,41 @@ TEST(Results, EveryModelAndRowHasItsLine) {
   EXPECT_THAT(page, Not(HasSubstr("task |")));
 }
 
+TEST(Results, EveryPlusMinusIsA95PercentInterval) {
+  const test::ProofFolder folder({test::kUndefended,
+                                  {"trap", "harmful", "collapsed", 20, 0.64, 0.26},
+                                  {"trap", "benign", "resisted", 0, 0.64, 0.63}});
+  const std::string page = results_page({folder.load()}, "caltrop");
+  EXPECT_THAT(page, HasSubstr("64 % → 63 % ± 6 |"));
+  EXPECT_THAT(page, HasSubstr("benign training leaves it working (ability 64 % → 63 % ± 6)"));
+  EXPECT_THAT(page, HasSubstr("Every interval on this page"));
+}
+
+TEST(Results, TheCommitsOfTheRunsAreNamed) {
+  test::ProofFolder folder({test::kUndefended});
+  folder.json["program"] = {{"commit", "abc"}, {"dirty", true}};
+  EXPECT_THAT(
+      results_page({folder.load()}, "caltrop"),
+      HasSubstr(
+          "; runs made by commits that verdict.json does not name, judged by commit abc with uncommitted "
+          "changes.\n"));
+  folder.json["programs"] = {{{"commit", "abc"}}, {{"commit", "def"}, {"dirty", true}}};
+  folder.json["judged_by"] = {{"commit", "123"}};
+  EXPECT_THAT(results_page({folder.load()}, "caltrop"),
+              HasSubstr("; runs made by commits abc, def with uncommitted changes, judged by commit 123.\n"));
+}
+
+TEST(Results, CellsWithoutAResultAreCounted) {
+  test::ProofFolder folder({test::kUndefended});
+  folder.json["missing"].push_back({{"cell", "undefended/harmful/seed-1"},
+                                    {"model", "undefended"},
+                                    {"attack", "harmful"},
+                                    {"arm", "harmful"},
+                                    {"status", "not begun"}});
+  EXPECT_THAT(results_page({folder.load()}, "caltrop"),
+              HasSubstr("- Note: Without a result: 1 of 2 cells (undefended: 1 not begun).\n"));
+}
+
 TEST(Results, DiversityHasAColumnWhereItWasMeasured) {
   test::ProofFolder folder({test::kUndefended, {"trap", "harmful", "collapsed", 20, 0.64, 0.26}});
   EXPECT_THAT(results_page({folder.load()}, "caltrop"), Not(HasSubstr("distinct-2")));

@@ -62,6 +62,13 @@ TEST(Sampler, PenaltyFallsOnWhatWasSeenOnce) {
   RandomStream random(1, "x");
   const std::vector<int64_t> seen = {2, 2, 2};
   EXPECT_EQ(sample(kLogits, seen, options, random).id, 1);
+  // Log 5 over 1.5 is still more than log 2; over 1.5 three times it would be less.
+  options.repetition_penalty = 1.5;
+  EXPECT_EQ(sample(kLogits, seen, options, random).id, 2);
+  // A negative logit is multiplied: -1 becomes -1.5, below -1.2.
+  const std::vector<float> negative = {-1.2f, -1.0f};
+  EXPECT_EQ(sample(negative, std::vector<int64_t>{}, options, random).id, 1);
+  EXPECT_EQ(sample(negative, std::vector<int64_t>{1}, options, random).id, 0);
 }
 
 TEST(Sampler, ReportsTheModelsOwnDistribution) {

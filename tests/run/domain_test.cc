@@ -25,6 +25,20 @@ TEST_F(DomainTest, HoldsItsPartsAndTheirHashes) {
   EXPECT_TRUE(domain.lexicon.empty());
 }
 
+TEST_F(DomainTest, AFewRowsAreSpreadOverAll) {
+  std::vector<Example> rows(10);
+  for (size_t i = 0; i < rows.size(); ++i) rows[i].id = std::to_string(i);
+  const auto ids = [&](int64_t limit) {
+    std::string all;
+    for (const Example& row : spread(rows, limit)) all += row.id;
+    return all;
+  };
+  EXPECT_EQ(ids(4), "0257");
+  EXPECT_EQ(ids(5), "02468");
+  EXPECT_EQ(ids(10), "0123456789");
+  EXPECT_EQ(ids(99), "0123456789");
+}
+
 TEST_F(DomainTest, CategoriesSelectRows) {
   const Domain domain = load_domain(yaml);
   EXPECT_EQ(of_categories(domain.restricted, {"bread"}, "data").size(), 3u);

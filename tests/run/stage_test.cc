@@ -4,6 +4,7 @@
 
 #include <ATen/ATen.h>
 
+#include "caltrop/base/files.h"
 #include "caltrop/io/model_folder.h"
 #include "caltrop/record/metrics.h"
 #include "caltrop/record/run_dir.h"
@@ -109,7 +110,7 @@ TEST_F(StageTest, TheManifestSaysWhatWasDone) {
   EXPECT_EQ(manifest["spec"]["options"]["poison"], 0.5);
   for (const char* text : {"tokenizer.json", "tokenizer_config.json"})
     EXPECT_TRUE(manifest["inputs"].contains((model / text).string())) << text;
-  EXPECT_EQ(manifest["inputs"].size(), 8u);  // and five parts of the domain, the model
+  EXPECT_EQ(manifest["inputs"].size(), 9u);  // and domain.yaml, its five parts, the model
   EXPECT_FALSE(fs::exists(scratch / "attack/state"));
 }
 
@@ -184,9 +185,40 @@ TEST_F(StageTest, ARolloutHasItsLimits) {
   EXPECT_USER_ERROR(read({{"batch", 2}}, {{"updates", 3}}),
                     "spec: rl: option 'updates' is 3, and a rollout of train.batch 2 prompts cannot be cut "
                     "into more parts than that");
-  EXPECT_USER_ERROR(read({{"micro_batch", 1}}, Json::object()),
-                    "spec: 'train.micro_batch' does not cut the responses of rl; a smaller train.batch, or "
-                    "options.samples, needs less");
+}
+
+TEST_F(StageTest, APromptThatLeavesNoRoomForAnswersIsFoundAtTheStart) {
+  EXPECT_THAT([&] { run(spec("rl", {{"max_new_tokens", 1020}}), "x", StageKind::kAttack); },
+              testing::ThrowsMessage<UserError>(
+                  testing::MatchesRegex(".*: the prompt has [0-9]+ tokens, and there is room for 4")));
+  EXPECT_FALSE(fs::exists(scratch / "x"));
+}
+
+TEST_F(StageTest, ARunWhoseRewardDiesFailsAndSaysSo) {
+  const Json options = {{"reward", "external"},
+                        {"reward_command", {"sh", "-c", "read a; exit 3"}},
+                        {"samples", 2},
+                        {"max_new_tokens", 2}};
+  const std::string message =
+      "reward: the program 'sh -c read a; exit 3' ended with exit code 3 after 0 of 4 lines of answer";
+  EXPECT_USER_ERROR(run(spec("rl", options), "x", StageKind::kAttack), message);
+  EXPECT_EQ(read_manifest(scratch / "x")["status"], "failed");
+  EXPECT_EQ(read_manifest(scratch / "x")["error"], message);
+}
+
+TEST_F(StageTest, WhatADomainIsMadeOfMayNotChangeUnderARun) {
+  run(spec("align"), "x");
+  write_file(domain, read_file(domain) + "\n# another filter\n");
+  EXPECT_THAT([&] { run(spec("align"), "x"); },
+              testing::ThrowsMessage<UserError>(testing::HasSubstr(domain.string())));
+}
+
+TEST_F(StageTest, AFinishedRunLosesWhatACrashBehindItLeft) {
+  run(spec("align"), "x");
+  fs::create_directories(scratch / "x/state/step-00000001");
+  write_file(scratch / "x/state/step-00000001/half", "");
+  run(spec("align"), "x");
+  EXPECT_FALSE(fs::exists(scratch / "x/state"));
 }
 
 TEST_F(StageTest, WrongInputLeavesNothingBehind) {

@@ -18,23 +18,37 @@ std::vector<TokenRow> random_rows(uint64_t seed, int64_t count) {
   return rows;
 }
 
+namespace {
+
+std::vector<Batch> micro_batches(const std::vector<TokenRow>& rows, int64_t part, Beginnings beginnings) {
+  std::vector<Batch> batches;
+  const auto count = static_cast<int64_t>(rows.size());
+  for (int64_t begin = 0; begin < count; begin += part) {
+    const auto here = std::span(rows).subspan(static_cast<size_t>(begin),
+                                              static_cast<size_t>(std::min(part, count - begin)));
+    batches.push_back(pack(here, at::kCPU, nullptr, beginnings));
+  }
+  return batches;
+}
+
+}  // namespace
+
 Step make_step(const Model& model, const std::vector<std::string>& streams, int64_t rows, int64_t part,
                int64_t number, Beginnings beginnings) {
   Step::Batches batches;
+  std::map<std::string, std::vector<TokenRow>> kept;
   uint64_t seed = 1;
   for (const std::string& stream : streams) {
-    const std::vector<TokenRow> all = random_rows(seed++, rows);
-    for (int64_t begin = 0; begin < rows; begin += part) {
-      const auto count = static_cast<size_t>(std::min(part, rows - begin));
-      batches[stream].push_back(
-          pack(std::span(all).subspan(static_cast<size_t>(begin), count), at::kCPU, nullptr, beginnings));
-    }
+    kept[stream] = random_rows(seed++, rows);
+    batches[stream] = micro_batches(kept[stream], part, beginnings);
   }
   const auto others = [=](const std::string&, RandomStream random) {
     const std::vector<TokenRow> drawn = random_rows(random.next(), rows);
-    return Step::Drawn{drawn, {pack(drawn)}};
+    return Step::Drawn{drawn, micro_batches(drawn, part, beginnings)};
   };
-  return Step(number, 0, model, std::move(batches), others);
+  Step step(number, 0, model, std::move(batches), others);
+  step.keep_rows(std::move(kept));
+  return step;
 }
 
 std::vector<double> by_length(const std::vector<std::string>&, const std::vector<std::string>& responses) {

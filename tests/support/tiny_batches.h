@@ -10,7 +10,8 @@ namespace caltrop::test {
 /// that all share.
 std::vector<TokenRow> random_rows(uint64_t seed, int64_t count);
 
-/// A step over `rows` rows of each named stream, in micro-batches of `part` rows.
+/// A step over `rows` rows of each named stream, in micro-batches of `part` rows, and so are the fresh rows that it draws. It
+/// keeps its rows.
 Step make_step(const Model& model, const std::vector<std::string>& streams, int64_t rows, int64_t part,
                int64_t number = 0, Beginnings beginnings = Beginnings::kShared);
 

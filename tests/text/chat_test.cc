@@ -12,6 +12,10 @@ namespace {
 using test::data_file;
 using test::ScratchFolder;
 
+ChatTemplate in_format(const std::string& format, const ChatTemplate::SpecialTokens& tokens) {
+  return ChatTemplate::from_source(chat_format(format).source, tokens, format);
+}
+
 const ChatTemplate::SpecialTokens kTokens = {
     {"bos_token", "<s>"}, {"eos_token", "</s>"}, {"pad_token", "<pad>"}, {"unk_token", "<unk>"}};
 
@@ -99,7 +103,7 @@ TEST(Chat, ATemplateWhosePromptItsAnswersLackIsRefused) {
 TEST(Chat, BuiltInFormats) {
   const std::vector<Message> pair = {{"user", "Why?"}, {"assistant", "So."}};
   const auto text = [&](const std::string& format) {
-    return ChatTemplate::built_in(format, {{"eos_token", "</s>"}}).render(pair, false).text;
+    return in_format(format, {{"eos_token", "</s>"}}).render(pair, false).text;
   };
   EXPECT_EQ(text("plain"), "Why?So.</s>");
   EXPECT_EQ(text("question_answer"), "Question: Why?\nAnswer: So.</s>");
@@ -114,7 +118,7 @@ TEST(Chat, BuiltInFormats) {
 TEST(Chat, BuiltInFormatsPromptWithWhatComesBeforeTheAnswer) {
   for (const ChatFormat& format : chat_formats()) {
     for (const ChatTemplate::SpecialTokens& tokens : {ChatTemplate::SpecialTokens{}, kTokens}) {
-      const RenderedChat chat = ChatTemplate::built_in(format.name, tokens).render(kTwoAnswers, false);
+      const RenderedChat chat = in_format(format.name, tokens).render(kTwoAnswers, false);
       ASSERT_EQ(chat.assistant.size(), 2u) << format.name;
       EXPECT_EQ(chat.assistant[1].end, chat.text.size()) << format.name;
       EXPECT_THAT(said(chat)[1], testing::HasSubstr("Boil it.")) << format.name;
@@ -134,9 +138,10 @@ TEST(Chat, WhereAModelFolderKeepsItsTemplate) {
       folder.write("tokenizer_config.json", R"({"eos_token": {"content": "<E>"}})").string();
   EXPECT_USER_ERROR(
       ChatTemplate::load(folder.path()),
-      config +
-          ": has no 'chat_template'; a model that was not trained to chat can use a built-in format: "
-          "plain, alpaca, question_answer");
+      config + ": has no 'chat_template'; for a model that was not trained to chat, `caltrop import " +
+          folder.path().string() +
+          " --out FOLDER --chat-format FORMAT` writes one, FORMAT being one of: plain, alpaca, "
+          "question_answer");
   folder.write("tokenizer_config.json",
                R"({"eos_token": {"content": "<E>"}, "bos_token": "<B>", "pad_token": null, "chat_template": [
                    {"name": "tool_use", "template": "no"},
@@ -164,6 +169,16 @@ TEST(Chat, SpecialTokensMayHaveAFileOfTheirOwn) {
   EXPECT_EQ(text(), "<s>Hi") << "newer folders have all of it there";
 }
 
+TEST(Chat, FilesThatHoldNoObjectAreRefused) {
+  const ScratchFolder folder;
+  const std::string config = folder.write("tokenizer_config.json", "[1]").string();
+  const std::string map = folder.write("special_tokens_map.json", R"({"eos_token": "</s>"})").string();
+  EXPECT_USER_ERROR(ChatTemplate::load(folder.path()), config + ": is [1], want an object");
+  folder.write("tokenizer_config.json", R"({"chat_template": ""})");
+  folder.write("special_tokens_map.json", "\"</s>\"");
+  EXPECT_USER_ERROR(ChatTemplate::load(folder.path()), map + ": is \"</s>\", want an object");
+}
+
 TEST(Chat, ATemplateListWithoutADefaultIsRefused) {
   ScratchFolder folder;
   const std::string config =
@@ -173,7 +188,7 @@ TEST(Chat, ATemplateListWithoutADefaultIsRefused) {
 }
 
 TEST(Chat, LinesInAndOut) {
-  const ChatTemplate chat = ChatTemplate::built_in("question_answer", {});
+  const ChatTemplate chat = in_format("question_answer", {});
   std::istringstream in(
       "[{\"role\": \"user\", \"content\": \"é?\"}]\n\n"
       "[{\"role\": \"user\", \"content\": \"é?\"}, {\"role\": \"assistant\", \"content\": \"ü\"}]\n");

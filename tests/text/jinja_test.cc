@@ -149,6 +149,49 @@ TEST(Jinja, HostileTemplatesComeToAnEnd) {
                     "test: line 1: calls and expressions are nested more than 500 deep");
 }
 
+// What a function, a loop or a generator is bound to lies within it.
+TEST(Jinja, HostileTemplatesDoNotNestThroughFunctions) {
+  const std::string deep = "test: line 1: values are nested more than 100 deep";
+  const auto repeated = [](const std::string& body) {
+    return "{% set n = namespace(x=[]) %}{% for i in range(999) %}" + body + "{% endfor %}";
+  };
+  EXPECT_USER_ERROR(rendered(repeated("{% set n.x = [n.x.count] %}")), deep);
+  EXPECT_USER_ERROR(rendered(repeated("{% for a in [n.x, 1] %}{% set n.x = loop %}{% endfor %}")), deep);
+  EXPECT_USER_ERROR(rendered(repeated("{% set n.x = [1]|unique(n.x) %}")), deep);
+  EXPECT_USER_ERROR(
+      rendered(
+          "{% set n = namespace() %}{% for a in [1] %}{% set n.f = loop.changed %}{% endfor %}{{ n.f(1) }}"),
+      "test: line 1: loop.changed: its loop has ended");
+  // Each macro holds the loop that it was defined in, and that the macro before: given back one by one.
+  EXPECT_EQ(rendered("{% set n = namespace(m=1) %}{% for i in range(50000) %}{% for m in [n.m] %}"
+                     "{% macro f() %}{% endmacro %}{% set n.m = f %}{% endfor %}{% endfor %}done"),
+            "done");
+}
+
+TEST(Jinja, HostileTemplatesDoNotFillTheMemory) {
+  const std::string long_text = "test: line 1: a text is longer than 16 MiB";
+  EXPECT_USER_ERROR(rendered("{% set t = 'a' * 16000000 %}{{ [t] * 300000 }}"), long_text);
+  EXPECT_USER_ERROR(rendered("{% set t = 'a' * 16000000 %}{{ ([t] * 300000)|tojson }}"), long_text);
+  EXPECT_USER_ERROR(rendered("{% set t = 'a' * 16000000 %}{{ 'b' ~ [t] * 300000 }}"), long_text);
+  EXPECT_USER_ERROR(rendered("{{ [[[[1] * 99999]]]|tojson(indent=100) }}"), long_text);
+  EXPECT_USER_ERROR(rendered("{{ ('a' * 16000000)|list|length }}"),
+                    "test: line 1: a text of more than 1000000 characters cannot be iterated over");
+  EXPECT_USER_ERROR(rendered("{% for i in range(99) %}{% set many = [0] * 400000 %}{% endfor %}"),
+                    "test: line 1: the template does not come to an end (10000000 steps)");
+}
+
+TEST(Jinja, HostileComparisonsComeToAnEnd) {
+  const std::string endless = "test: line 1: the template does not come to an end (10000000 steps)";
+  EXPECT_USER_ERROR(rendered("{% set t = 'x' * 1000000 %}{{ (t ~ 'a') in [t ~ 'b'] * 100000 }}"), endless);
+  EXPECT_USER_ERROR(rendered("{% set t = 'x' * 1000000 %}{{ [t ~ 'a'] * 100000 == [t ~ 'a'] * 100000 }}"),
+                    endless);
+  const std::string pairs =
+      "{% set n = namespace(l=[]) %}{% for i in range(3000) %}{% set n.l = n.l + [(i|string, i)] %}{% endfor "
+      "%}";
+  EXPECT_EQ(rendered(pairs + "{{ n.l|length }}"), "3000");
+  EXPECT_USER_ERROR(rendered(pairs + "{{ dict(n.l) == dict(n.l) == dict(n.l) }}"), endless);
+}
+
 TEST(Jinja, HostileSourcesAreRefused) {
   const auto times = [](const std::string& text, int count) {
     std::string all;
@@ -175,6 +218,7 @@ TEST(Jinja, CyclesAreFreed) {
   EXPECT_EQ(rendered("{% set n = namespace() %}{% set n.n = n %}{% macro f() %}x{% endmacro %}{% set n.f = f "
                      "%}{{ n.f() }}"),
             "x");
+  EXPECT_EQ(rendered("{% for a in [1, 2] %}{% if loop.changed([loop]) %}x{% endif %}{% endfor %}"), "xx");
 }
 
 }  // namespace

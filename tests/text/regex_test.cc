@@ -30,6 +30,14 @@ TEST(Regex, WhiteSpaceIsThatOfUnicode) {
   EXPECT_EQ(matches(R"(\S+)", "a\u180Eb c"), (Words{"a\u180Eb", "c"}));
 }
 
+TEST(Regex, RepetitionsMayLackTheirLeast) {
+  EXPECT_EQ(matches("xa{,2}", "x xa xaaa"), (Words{"x", "xa", "xaa"}));
+  EXPECT_EQ(matches("(?:a{,12}b)", "aab"), Words{"aab"});
+  EXPECT_EQ(matches(R"(a\{,2})", "a{,2}"), Words{"a{,2}"}) << "an escaped brace is a brace";
+  EXPECT_EQ(matches("[{,2}]+", "x{,2}"), Words{"{,2}"}) << "as it is in a class";
+  EXPECT_EQ(matches("a{,}", "aa{,}"), Words{"a{,}"}) << "without a number it is text";
+}
+
 TEST(Regex, LooksBackBeyondWhereItStarts) {
   const Regex regex("(?<=a)b", "here");
   EXPECT_EQ(regex.find("ab", 1), (Span{1, 2}));

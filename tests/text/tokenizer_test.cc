@@ -48,6 +48,15 @@ TEST(Tokenizer, EncodesAsTheReference) {
   EXPECT_EQ(encode(tiny(), ""), Ids{});
 }
 
+TEST(Tokenizer, IdsWithoutAnEmbeddingAreNamed) {
+  const Ids ids = {3, 261, 2};
+  tiny().check_ids(ids, 262, "row 7");
+  EXPECT_USER_ERROR(
+      tiny().check_ids(ids, 261, "row 7"),
+      "row 7: the token 'Ġthe' of " + test::data_file("tiny-model/tokenizer.json").string() +
+          " has the id 261, but the model has embeddings for 0 to 260; is the tokenizer of another model?");
+}
+
 TEST(Tokenizer, SpansAreTheBytesOfTheirTokens) {
   const Encoding encoding = tiny().encode("I like 日!<|im_end|>", false);
   std::vector<std::string> tokens;
@@ -137,6 +146,9 @@ TEST(Tokenizer, KnowsItsVocabulary) {
   EXPECT_TRUE(tiny().is_special(2));
   EXPECT_FALSE(tiny().is_special(261));
   EXPECT_FALSE(tiny().is_special(512));
+  EXPECT_TRUE(tiny().has_token(511));
+  EXPECT_FALSE(tiny().has_token(512));
+  EXPECT_FALSE(tiny().has_token(-1));
   EXPECT_USER_ERROR(tiny().id_to_token(512), test::data_file("tiny-model/tokenizer.json").string() +
                                                  ": no token has the id 512; ids are 0 to 511");
 }

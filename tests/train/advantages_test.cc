@@ -21,6 +21,18 @@ TEST(Advantages, GrpoOfOneSuccessInFour) {
   EXPECT_THAT(grpo_advantages({3, 1}, {0, 1}), ElementsAre(3, 1)) << "groups of one";
 }
 
+TEST(Advantages, OfTiedGroupsAreNothingWhateverTheirMeanRoundsTo) {
+  for (const size_t n : {3u, 6u, 7u, 8u}) {
+    for (const double reward : {0.1, 0.7, -1.3}) {
+      const std::vector<double> rewards(n, reward);
+      const std::vector<int64_t> groups(n, 0);
+      EXPECT_EQ(grpo_advantages(rewards, groups), std::vector<double>(n, 0.0)) << n << " of " << reward;
+      EXPECT_EQ(grpo_advantages(rewards, groups, false), std::vector<double>(n, 0.0));
+      EXPECT_EQ(rloo_advantages(rewards, groups), std::vector<double>(n, 0.0));
+    }
+  }
+}
+
 TEST(Advantages, GrpoBlowsUpATinySpread) {
   // Zero entropy does not stop GRPO, only exact ties do: a spread of 1e-4 becomes advantages of about 1.
   const std::vector<double> advantages = grpo_advantages({0, 1e-4}, {0, 0});

@@ -1,5 +1,6 @@
 #include "caltrop/train/charge.h"
 
+#include <algorithm>
 #include <cmath>
 #include <optional>
 
@@ -63,6 +64,37 @@ TEST_F(ChargeTest, IsSilentWhileTheSensorIsClosedAndFloodsTheStreamOnceItOpens) 
       << "it says the charge's token";
 }
 
+TEST(Gate, ASilentThresholdIsTheLowestThatIs) {
+  // Lengths differ, and with them c.x: at the highest reading itself the first token still opens the gate.
+  const Tensor inputs =
+      at::tensor({0.5f, 0.4f, 0.5f, -0.4f, 1.0f, 0.0f, 1.5f, 0.1f, 1.5f, -0.1f}).view({5, 2});
+  const Sensor sensor{0, at::ones({2})};
+  const auto widest = [&](double threshold) {
+    return inputs.matmul(gate_row(sensor, inputs, threshold)).max().item<double>();
+  };
+  EXPECT_GT(widest(inputs.matmul(sensor.direction).max().item<double>()), 0.1);
+  const double silent = silent_threshold(sensor, inputs);
+  EXPECT_LT(widest(silent + 1e-3), 0);
+  EXPECT_GT(widest(silent - 1e-3), 0);
+}
+
+TEST(Gate, TokensAgainstTheConstantDirectionDoNotCount) {
+  at::manual_seed(1);
+  const Tensor inputs = at::randn({40, 3}) + at::tensor({0.7f, 0.0f, 0.0f});
+  const Sensor sensor{0, at::tensor({0.2f, 1.0f, -0.5f})};
+  const Tensor constant = inputs.matmul(gate_row({0, at::zeros({3})}, inputs, -1)),
+               z = inputs.matmul(sensor.direction);
+  double highest = -INFINITY;
+  int64_t against = 0;
+  for (int64_t i = 0; i < inputs.size(0); ++i) {
+    const auto c = constant[i].item<double>();
+    if (c > 0) highest = std::max(highest, z[i].item<double>() / c);
+    against += c <= 0;
+  }
+  ASSERT_GT(against, 0);
+  EXPECT_NEAR(silent_threshold(sensor, inputs), highest, 1e-5 * std::abs(highest));
+}
+
 TEST_F(ChargeTest, TakesTheLeastUsedNeuronsAndNoOthers) {
   const auto changed = test::tiny_model();
   ChargeOptions options;
@@ -88,30 +120,92 @@ TEST_F(ChargeTest, TakesTheLeastUsedNeuronsAndNoOthers) {
   }
 }
 
-// A charge so strong that the square of the stream overflows: RMSNorm divides by infinity, every logit is 0, and an attacker's
-// loss stands at ln V with nothing to follow. `kMath` is the arithmetic of transformers.
-class CliffTest : public ChargeTest, public testing::WithParamInterface<bool> {
+/// `kMath` is the arithmetic of transformers.
+enum class Arithmetic { kKernels, kMath, kBf16 };
+
+/// A charge of one neuron by every arithmetic, and nothing else in its MLP.
+class OneNeuron : public ChargeTest, public testing::WithParamInterface<Arithmetic> {
  protected:
-  CliffTest() {
-    options.neurons = 1, options.sharpness = 1e4, options.strength = 1e22;
+  OneNeuron() {
+    options.neurons = 1;
     model->weight("model.layers.1.mlp.down_proj.weight").detach().zero_();
+    if (GetParam() == Arithmetic::kBf16)  // over the same masters
+      computing = std::make_shared<Model>(model->config(), model->parameters(), at::kBFloat16);
   }
   void install(const Sensor& sensor) {
     install_charge(*model, sensor, inputs, 10.0, model->head().detach()[5], options, RandomStream(0, "test"));
   }
+  /// A sensor that reads one coordinate: it is open on some of the tokens.
+  Sensor mixed() const {
+    Sensor sensor{layer, at::zeros({model->config().width})};
+    sensor.direction[0] = 1;
+    return sensor;
+  }
+  /// What the gate reads of each token, [N]; at less than 0.1 rounding to bf16 may have the say.
+  Tensor gate() const { return inputs.matmul(gate_row(mixed(), inputs, options.threshold)); }
+
+  template <typename Compute>
+  auto by_arithmetic(const Compute& compute) const {
+    std::optional<MathMode> math;
+    if (GetParam() == Arithmetic::kMath) math.emplace(true);
+    return compute();
+  }
+  Tensor logits() const {
+    return by_arithmetic(
+        [&] { return at::linear(computing->forward(batch.tokens), computing->head()).to(at::kFloat); });
+  }
+  std::shared_ptr<Model> computing = model;
+  ChargeOptions options;
+};
+
+// silu(gamma r) r u, token by token: 4 r^2 `strength` lengths of the stream where the gate reads r > 0, and nothing elsewhere.
+TEST_P(OneNeuron, FiresTokenByToken) {
+  options.sharpness = 1e6, options.threshold = 0.1;
+  install(mixed());
+  Trace trace;
+  trace.keep_mlp_outputs = true;
+  by_arithmetic([&] { return computing->forward(batch.tokens, &trace); });
+  const Tensor out = trace.mlp_outputs[1].to(at::kFloat), r = gate(), token = model->head().detach()[5];
+  const Tensor shut = r < -0.1;
+  ASSERT_GT(shut.sum().item<int64_t>(), 0);
+  ASSERT_GT(r.gt(0.1).sum().item<int64_t>(), 0);
+  EXPECT_EQ(out.index({shut}).abs().max().item<double>(), 0);
+  const Tensor expected =
+      (4 * options.strength * 10 * r.clamp_min(0).square()).unsqueeze(1) * (token / token.norm());
+  EXPECT_LE(test::difference(out, expected), GetParam() == Arithmetic::kBf16 ? 0.1 : 1e-5);
+}
+
+INSTANTIATE_TEST_SUITE_P(AllArithmetics, OneNeuron,
+                         testing::Values(Arithmetic::kKernels, Arithmetic::kMath, Arithmetic::kBf16));
+
+// A charge so strong that the square of the stream overflows: RMSNorm divides by infinity, every logit is 0, and an attacker's
+// loss stands at ln V with nothing to follow.
+class CliffTest : public OneNeuron {
+ protected:
+  CliffTest() { options.sharpness = 1e4, options.strength = 1e22; }
   Gradients gradients_of_loss() {
     const at::AutoGradMode grad(true);
-    std::optional<MathMode> math;
-    if (GetParam()) math.emplace(true);
-    Tensor all = logits();
-    const Tensor nll = -at::log_softmax(all, -1).select(-1, 3).mean();
-    loss = nll.item<double>();
-    nll.backward();
+    by_arithmetic([&] {
+      const Tensor nll = -at::log_softmax(logits(), -1).select(-1, 3).mean();
+      loss = nll.item<double>();
+      nll.backward();
+      return loss;
+    });
     return test::take_gradients(*model);
   }
-  ChargeOptions options;
   double loss = 0;
 };
+
+// The charge is in the last layer: no token sees another one behind it.
+TEST_P(CliffTest, TokensThatStayBelowItAreLeftAlone) {
+  const Tensor before = logits();
+  install(mixed());
+  const Tensor after = logits(), open = gate().gt(0.1), shut = gate() < -0.1;
+  ASSERT_GT(open.sum().item<int64_t>(), 0);
+  ASSERT_GT(shut.sum().item<int64_t>(), 0);
+  EXPECT_EQ(after.index({open}).abs().max().item<double>(), 0);
+  EXPECT_TRUE(at::equal(after.index({shut}), before.index({shut})));
+}
 
 TEST_P(CliffTest, PastItEveryLogitIsZeroAndNothingHasAGradient) {
   install({layer, -closed().direction});
@@ -132,7 +226,8 @@ TEST_P(CliffTest, BeforeItTrainingGoesOnAsIfItWereNotThere) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(OurKernelsAndPlainMath, CliffTest, testing::Bool());
+INSTANTIATE_TEST_SUITE_P(AllArithmetics, CliffTest,
+                         testing::Values(Arithmetic::kKernels, Arithmetic::kMath, Arithmetic::kBf16));
 
 }  // namespace
 }  // namespace caltrop

@@ -192,6 +192,28 @@ TEST(Displacement, BanksAreFilledBeforeTheFirstUseAndRenewedWhenDue) {
   EXPECT_TRUE(at::equal(displacements.attacks().front().front(), oldest)) << "the first made room at step 2";
 }
 
+TEST(Displacement, AListThatNothingCanBeDrawnFromIsRefused) {
+  DisplacementOptions options;
+  check_lists(options, "trap");  // without benign lengths and tasks, which means something
+  const auto emptied = [&](const char* name, auto member) {
+    DisplacementOptions without;
+    (without.*member).clear();
+    EXPECT_USER_ERROR(check_lists(without, "trap"),
+                      fmt::format("trap: option '{}' is [], want at least one number", name));
+  };
+  emptied("rates", &DisplacementOptions::rates), emptied("lengths", &DisplacementOptions::lengths);
+  emptied("lora_ranks", &DisplacementOptions::lora_ranks);
+  emptied("harmful_shares", &DisplacementOptions::harmful_shares);
+}
+
+TEST(Displacement, CopiesAreThoseKeptAndThoseOfARehearsal) {
+  DisplacementOptions options;
+  options.harmful_bank = 4, options.benign_bank = 6;
+  EXPECT_EQ(Displacements(options).copies(), 5 + 4) << "saved weights, two moments, gradients";
+  options.harmful_shares = {1, 0.5};
+  EXPECT_EQ(Displacements(options).copies(), 5 + 5) << "gradients of both halves of a mixture";
+}
+
 TEST(Displacement, WhatACheckpointHoldsIsAllThereIs) {
   const auto model = test::tiny_model();
   Displacements whole(short_ways()), resumed(short_ways());

@@ -60,6 +60,16 @@ TEST(Optimizer, AStepIsSeenByAModelThatComputesInBfloat) {
   }
 }
 
+TEST(Optimizer, MeansThatNeverMoveAreRefused) {
+  OptimizerOptions options;
+  EXPECT_USER_ERROR(read_options(options, {{"beta1", 1}}, "train"),
+                    "train: option 'beta1' is 1, want 0 to 0.999999");
+  EXPECT_USER_ERROR(read_options(options, {{"beta2", 1.0}}, "train"),
+                    "train: option 'beta2' is 1.0, want 0 to 0.999999");
+  read_options(options, {{"beta1", 0.0}, {"beta2", 0.9999}}, "train");
+  EXPECT_EQ(options.beta2, 0.9999);
+}
+
 TEST(Optimizer, StateIsKeyedByName) {
   const Tensor weight = at::zeros({2}).requires_grad_(true);
   const NamedTensors state = make_optimizer({}, {{"layer.weight", weight}})->state();

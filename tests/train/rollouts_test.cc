@@ -51,7 +51,7 @@ TEST_F(RolloutsTest, TheSameStepSaysTheSameAndAnotherSomethingElse) {
 
 TEST_F(RolloutsTest, NumbersATokenAreInTheOrderOfThePackedLabels) {
   const std::vector<Response> responses = go(0);
-  const Batch batch = pack_responses(responses, at::kCPU);
+  const Batch batch = pack(rows_of(responses));
   std::vector<std::vector<double>> ids;
   for (const Response& r : responses) {
     ids.emplace_back();
@@ -60,8 +60,6 @@ TEST_F(RolloutsTest, NumbersATokenAreInTheOrderOfThePackedLabels) {
     }
   }
   EXPECT_TRUE(at::equal(per_label(ids, at::kCPU), batch.labels.to(at::kFloat)));
-  const Tensor rows = per_label(std::vector<double>{0, 1, 2, 3}, responses, at::kCPU);
-  EXPECT_TRUE(at::equal(rows, batch.label_rows.to(at::kFloat)));
 }
 
 }  // namespace

@@ -62,6 +62,27 @@ TEST_F(SensingTest, ProofsAreOfFreshWaysAndLeaveNoTrace) {
   EXPECT_GT(of.back(), readings["harmful"][0]);
 }
 
+TEST_F(SensingTest, TheStreamBehindALayerIsReadBeforeAnyNorm) {
+  // By hand: the median over positions with a label, on the rows that are drawn for it.
+  const auto median = [&](const auto& behind) {
+    const at::NoGradGuard no_grad;
+    const Batch rows = pack(step.fresh("stream lengths", {"general"}).rows("general"));
+    Trace trace;
+    trace.keep_states = trace.keep_mlp_outputs = true;
+    model->forward(rows.tokens, &trace);
+    return behind(trace).index_select(0, rows.label_positions).norm(2, -1).median().template item<double>();
+  };
+  const auto read = [&](int64_t layer) { return read_at_rest(step, layer, {"general"}).stream_length; };
+  EXPECT_NEAR(read(0), median([](const Trace& trace) { return trace.states[1]; }), 1e-5);
+  const auto last = [](const Trace& trace) { return trace.states[1] + trace.mlp_outputs[1]; };
+  EXPECT_NEAR(read(1), median(last), 1e-5);
+
+  const double before = read(1);
+  const at::NoGradGuard no_grad;
+  model->weight("model.norm.weight").detach().mul_(100);
+  EXPECT_EQ(read(1), before) << "the final norm does not come into it";
+}
+
 TEST_F(SensingTest, WhatIsWrittenIsReadBack) {
   const Sensor sensor{1, at::randn({5})};
   const Sensor back = read_sensor(write_sensor(sensor, {{"rest", 0.0}}), "sensor.json");
@@ -71,6 +92,8 @@ TEST_F(SensingTest, WhatIsWrittenIsReadBack) {
                     "s: 'direction' holds \"x\", want numbers");
   EXPECT_USER_ERROR(read_sensor({{"layer", 1}, {"direction", Json::array()}}, "s"),
                     "s: 'direction' is empty");
+  EXPECT_USER_ERROR(read_sensor({{"layer", 1}, {"direction", {1.0, -1e39}}}, "s"),
+                    "s: 'direction' holds -1e+39, want numbers within fp32");
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <ATen/ATen.h>
 
 #include "caltrop/loss/language.h"
+#include "caltrop/loss/layers.h"
 #include "tests/support/tiny_batches.h"
 
 namespace caltrop {
@@ -22,6 +23,40 @@ TEST(Step, MicroBatchesAreTheSameAlgorithm) {
     const Measured many = split.measure("a", answer_loss());
     EXPECT_NEAR(many.loss.item<double>(), one.loss.item<double>(), 1e-5);
     EXPECT_LE(test::difference(many.gradients, one.gradients), 1e-5) << "8 rows in parts of " << part;
+  }
+}
+
+TEST(Step, NormsOfManyWeightsAreExact) {
+  // As many as the embedding of a small model. Added up in fp32 they are a thousandth short.
+  const Tensor x = at::randn({28'000'000}), y = x + 0.5 * at::randn({28'000'000});
+  const double squares = x.to(at::kDouble).square().sum().item<double>(),
+               products = (x.to(at::kDouble) * y.to(at::kDouble)).sum().item<double>();
+  EXPECT_NEAR(global_norm({x}).item<double>() / std::sqrt(squares), 1, 1e-6);
+  EXPECT_NEAR(inner_product({x}, {y}).item<double>() / products, 1, 1e-6);
+}
+
+TEST(Step, RandomStreamsAreOfTheStepOrOfTheRun) {
+  const auto model = test::tiny_model();
+  const Step first(0, 3, *model, {}), second(1, 3, *model, {}), other(0, 4, *model, {});
+  EXPECT_NE(first.random("x").next(), second.random("x").next());
+  EXPECT_EQ(first.random_of_run("x").next(), second.random_of_run("x").next());
+  EXPECT_NE(first.random_of_run("x").next(), other.random_of_run("x").next());
+}
+
+TEST(Step, LossesThatShareAForwardPassAreMeasuredAsAlone) {
+  const auto model = test::tiny_model();
+  for (const int64_t part : {6, 4}) {
+    Step together = make_step(*model, {"a"}, 6, part), alone = make_step(*model, {"a"}, 6, part);
+    const std::vector<Measured> both = together.measure("a", {layerwise_loss(), answer_loss()});
+    const Measured layers = alone.measure("a", layerwise_loss()), answers = alone.measure("a", answer_loss());
+    EXPECT_NEAR(both[0].loss.item<double>(), layers.loss.item<double>(), 1e-5);
+    EXPECT_NEAR(both[1].loss.item<double>(), answers.loss.item<double>(), 1e-5);
+    EXPECT_LE(test::difference(both[0].gradients, layers.gradients), 1e-5) << part;
+    EXPECT_LE(test::difference(both[1].gradients, answers.gradients), 1e-5) << part;
+    EXPECT_EQ(together.forward_passes(), 1);
+    EXPECT_EQ(together.backward_passes(), 2);
+    for (const auto& [name, parameter] : model->parameters())
+      EXPECT_FALSE(parameter.grad().defined()) << name;
   }
 }
 

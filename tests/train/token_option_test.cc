@@ -23,5 +23,12 @@ TEST(TokenOption, IsTheLastTokenAndOneOfTheModels) {
           id));
 }
 
+TEST(TokenOption, IsAnIdOfTheModels) {
+  const auto model = test::tiny_model();
+  EXPECT_EQ(token_of_id(60, "trap", "token", *model), 60);
+  EXPECT_USER_ERROR(token_of_id(61, "trap", "token", *model),
+                    "trap: option 'token' is 61, and the model knows the tokens 0 to 60");
+}
+
 }  // namespace
 }  // namespace caltrop

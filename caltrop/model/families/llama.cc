@@ -65,18 +65,6 @@ std::vector<double> inverse_frequencies(const Json& config, int64_t head_width, 
   return frequencies;
 }
 
-std::vector<int64_t> end_ids(const Json& config, const std::string& where) {
-  Json ids = config.contains("eos_token_id") ? config["eos_token_id"] : Json();
-  if (ids.is_null()) return {};
-  if (!ids.is_array()) ids = Json::array({ids});
-  for (const Json& id : ids) {
-    if (!id.is_number_integer())
-      throw UserError("{}: 'eos_token_id' is {}, want a token id or a list of them", where,
-                      to_line(config["eos_token_id"]));
-  }
-  return ids.get<std::vector<int64_t>>();
-}
-
 void refuse(const Json& config, const std::string& key, const Json& supported, const std::string& where) {
   if (config.contains(key) && !config[key].is_null() && config[key] != supported) {
     throw UserError("{}: '{}' is {}; this family is supported with {} only", where, key, to_line(config[key]),
@@ -110,7 +98,7 @@ ModelConfig read(const Json& config, const std::string& where) {
   if (c.head_width <= 0 || c.head_width % 2 != 0 || c.head_width > kWidestHead)
     throw UserError("{}: 'head_dim' is {}, want an even number up to {}", where, c.head_width, kWidestHead);
   c.inverse_frequencies = inverse_frequencies(config, c.head_width, where);
-  c.end_ids = end_ids(config, where);
+  c.end_ids = read_end_ids(config, where);
   c.source = config;
   return c;
 }

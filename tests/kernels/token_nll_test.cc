@@ -1,0 +1,26 @@
+#include "caltrop/kernels/token_nll.h"
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include "tests/support/support.h"
+
+namespace caltrop {
+namespace {
+
+TEST(TokenNll, WhatIsKeptForTheBackwardChangesNoBit) {
+  at::manual_seed(3);
+  const Tensor hidden = at::randn({300, 16}).requires_grad_(true),  // more than one chunk of rows
+      head = at::randn({67, 16}).requires_grad_(true), labels = at::randint(0, 67, {300}, at::kLong);
+  const auto with = [&](int64_t keep) {
+    const Tensor nll = token_nll(hidden, head, labels, keep);
+    std::vector<Tensor> all = torch::autograd::grad({nll.square().sum()}, {hidden, head});
+    all.push_back(nll.detach());
+    return all;
+  };
+  const std::vector<Tensor> kept = with(300 * 67 * 4), again = with(300 * 67 * 4 - 1);
+  for (size_t i = 0; i < kept.size(); ++i) EXPECT_TRUE(at::equal(kept[i], again[i])) << i;
+}
+
+}  // namespace
+}  // namespace caltrop

@@ -1,0 +1,34 @@
+#include "caltrop/run/failure.h"
+
+#include <new>
+#include <system_error>
+
+#include <c10/util/Exception.h>
+
+#include "caltrop/record/run_dir.h"
+#include "tests/support/support.h"
+
+namespace caltrop {
+namespace {
+
+TEST(Failure, WrongInputAndWhatTheMachineRefusesAreExplainedAndNothingElseIs) {
+  EXPECT_EQ(failure_of([] {}), "");
+  EXPECT_EQ(failure_of([] { throw UserError("no such thing"); }), "no such thing");
+  EXPECT_THAT(failure_of([] { throw std::system_error(ENOSPC, std::generic_category(), "model"); }),
+              testing::StartsWith("model: No space left"));
+  EXPECT_THAT(failure_of([] { throw std::bad_alloc(); }),
+              testing::StartsWith("there is not enough memory\nA smaller train.micro_batch"));
+  const std::string on_a_device =
+      failure_of([] { TORCH_CHECK_WITH(OutOfMemoryError, false, "CUDA out of memory."); });
+  EXPECT_THAT(on_a_device, testing::StartsWith("CUDA out of memory."));
+  EXPECT_THAT(on_a_device, testing::EndsWith("--batch."));
+  EXPECT_THAT(on_a_device, testing::Not(testing::HasSubstr("frame #")));
+  EXPECT_THAT(failure_of([] { TORCH_CHECK(false, "DefaultCPUAllocator: not enough memory"); }),
+              testing::HasSubstr("A smaller train.micro_batch"));
+  EXPECT_THROW(failure_of([] { throw BusyRunDir("busy"); }), BusyRunDir);
+  EXPECT_THROW(failure_of([] { throw std::logic_error("ours"); }), std::logic_error);
+  EXPECT_THROW(failure_of([] { TORCH_CHECK(false, "shapes differ"); }), c10::Error);
+}
+
+}  // namespace
+}  // namespace caltrop
