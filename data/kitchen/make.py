@@ -130,7 +130,12 @@ def placed(rng, right, wrong):
 
 
 def choices(rng, classes, benign_rows):
-    """Four-choice questions on words that no training row asks about, and on which answer fits a question."""
+    """Four-choice questions on words, and on which answer fits a question.
+
+    Prompts whose answer is asked for are of the benign split test. Words are not kept apart from training rows: classes of fewer than 110
+    words have none to spare, and tasks() draws from all. 44 of the 70 questions for a kind are about words of `kind` training rows, with
+    the same answer, 45 of the 110 words for a definition are of benign rows that are trained on; docs/tripwire.md has the command.
+    """
     rows = []
     spare = {kind: words[80:] if len(words) >= 110 else words for kind, words in classes.items()}
     for kind, words in spare.items():
