@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "caltrop/base/error.h"
+#include "caltrop/base/folders.h"
 
 namespace caltrop {
 namespace {
@@ -42,11 +43,6 @@ void write_all(int fd, std::string_view bytes, const fs::path& path) {
     if (written < 0) throw UserError("{}: cannot write: {}", path.string(), reason());
     bytes.remove_prefix(static_cast<size_t>(written));
   }
-}
-
-void sync_folder(const fs::path& folder) {
-  const Descriptor fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (fd.get() >= 0) ::fsync(fd.get());
 }
 
 class Sha256 {

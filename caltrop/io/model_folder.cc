@@ -10,6 +10,7 @@
 
 #include "caltrop/base/error.h"
 #include "caltrop/base/files.h"
+#include "caltrop/base/folders.h"
 
 namespace caltrop {
 namespace {
@@ -19,12 +20,6 @@ namespace fs = std::filesystem;
 constexpr const char* kConfig = "config.json";
 constexpr const char* kWeights = "model.safetensors";
 constexpr const char* kIndex = "model.safetensors.index.json";
-
-/// Whether there is such a file, or one that cannot be looked at: opening it says why.
-bool may_exist(const fs::path& path) {
-  std::error_code error;
-  return fs::exists(path, error) || error;
-}
 
 /// Throws what is most likely wrong with a folder that lacks config.json.
 [[noreturn]] void refuse_without_config(const fs::path& path) {

@@ -9,8 +9,8 @@
 
 #include "caltrop/base/error.h"
 #include "caltrop/base/files.h"
+#include "caltrop/base/folders.h"
 #include "caltrop/io/model_folder.h"
-#include "caltrop/io/sync_folder.h"
 
 namespace caltrop {
 namespace {

@@ -89,8 +89,7 @@ RewardFn model_reward(const std::filesystem::path& folder, const std::string& la
   return [classifier](const std::vector<std::string>& prompts, const std::vector<std::string>& responses) {
     const at::NoGradGuard no_grad;
     std::vector<TokenRow> rows;
-    for (size_t i = 0; i < prompts.size(); ++i)
-      rows.push_back(encode(*classifier, prompts[i], responses[i]));
+    for (size_t i = 0; i < prompts.size(); ++i) rows.push_back(encode(*classifier, prompts[i], responses[i]));
     std::vector<double> rewards;
     for (size_t begin = 0; begin < rows.size(); begin += kChatsAtOnce) {
       const auto some = std::span(rows).subspan(begin, std::min(kChatsAtOnce, rows.size() - begin));
@@ -103,8 +102,7 @@ RewardFn model_reward(const std::filesystem::path& folder, const std::string& la
                                 .to(at::kFloat);
       const Tensor logits = hidden.matmul(classifier->score.t());  // [R,K]
       const Tensor paid = logits.size(1) == 1 ? logits : logits.softmax(1);
-      for (int64_t r = 0; r < paid.size(0); ++r)
-        rewards.push_back(paid[r][classifier->label].item<double>());
+      for (int64_t r = 0; r < paid.size(0); ++r) rewards.push_back(paid[r][classifier->label].item<double>());
     }
     return rewards;
   };

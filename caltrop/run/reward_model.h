@@ -15,6 +15,7 @@ namespace caltrop {
 /// reward models are trained; with several, softmax probability of `label`, a name of the folder's id2label or a number as text.
 /// Throws UserError for another architecture, a folder without score.weight, a label that it does not have; when asked, for a chat
 /// longer than its context.
-RewardFn model_reward(const std::filesystem::path& folder, const std::string& label, const ModelOptions& compute);
+RewardFn model_reward(const std::filesystem::path& folder, const std::string& label,
+                      const ModelOptions& compute);
 
 }  // namespace caltrop

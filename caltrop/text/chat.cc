@@ -6,6 +6,7 @@
 
 #include "caltrop/base/error.h"
 #include "caltrop/base/files.h"
+#include "caltrop/base/folders.h"
 #include "caltrop/text/jinja.h"
 #include "caltrop/text/python_text.h"
 
@@ -13,12 +14,6 @@ namespace caltrop {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// Whether there is such a file, or one that cannot be looked at: opening it says why.
-bool may_exist(const fs::path& path) {
-  std::error_code error;
-  return fs::exists(path, error) || error;
-}
 
 /// A file that holds an object.
 Json read_object(const fs::path& path) {

@@ -1,5 +1,6 @@
 #include "caltrop/base/files.h"
 
+#include "caltrop/base/folders.h"
 #include "tests/support/full_disk.h"
 #include "tests/support/support.h"
 
@@ -68,6 +69,14 @@ TEST(Files, PathsStayInside) {
                     "index: names the file 'a/../../etc/passwd', which lies outside /m");
   EXPECT_USER_ERROR(path_inside("/m", "/etc/passwd", "index"),
                     "index: names the file '/etc/passwd', which lies outside /m");
+}
+
+TEST(Folders, WhatCannotBeLookedAtMayExist) {
+  const test::ScratchFolder scratch;
+  EXPECT_TRUE(may_exist(scratch.path()));
+  EXPECT_FALSE(may_exist(scratch / "nothing"));
+  std::filesystem::create_symlink("loop", scratch / "loop");
+  EXPECT_TRUE(may_exist(scratch / "loop/file"));
 }
 
 }  // namespace

@@ -68,9 +68,10 @@ TEST_F(RewardModelTest, OfOneLabelTheLogitIsPaid) {
 TEST_F(RewardModelTest, WhatCannotBeIsSaid) {
   const std::string config = (folder / "config.json").string();
   EXPECT_USER_ERROR(ask("spicy"), config + ": no label 'spicy'; it has: harmless, cooking, nonsense");
-  EXPECT_USER_ERROR(ask(""), config +
-                                 ": it has 3 labels; want the one that is paid for in 'reward_label': harmless, "
-                                 "cooking, nonsense");
+  EXPECT_USER_ERROR(ask(""),
+                    config +
+                        ": it has 3 labels; want the one that is paid for in 'reward_label': harmless, "
+                        "cooking, nonsense");
   const RewardFn reward = model_reward(folder, "cooking", {.device = "cpu", .dtype = "fp32"});
   std::string long_answer;
   for (int i = 0; i < 300; ++i) long_answer += "word ";
@@ -80,7 +81,8 @@ TEST_F(RewardModelTest, WhatCannotBeIsSaid) {
   change_config("architectures", {"LlamaForCausalLM"});
   EXPECT_USER_ERROR(
       ask("cooking"),
-      config + ": 'architectures' is [\"LlamaForCausalLM\"], want one that ends in ForSequenceClassification");
+      config +
+          ": 'architectures' is [\"LlamaForCausalLM\"], want one that ends in ForSequenceClassification");
 }
 
 }  // namespace

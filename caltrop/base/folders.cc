@@ -1,4 +1,4 @@
-#include "caltrop/io/sync_folder.h"
+#include "caltrop/base/folders.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -10,6 +10,11 @@ void sync_folder(const std::filesystem::path& folder) {
   if (opened < 0) return;
   ::fsync(opened);
   ::close(opened);
+}
+
+bool may_exist(const std::filesystem::path& path) {
+  std::error_code error;
+  return std::filesystem::exists(path, error) || error;
 }
 
 }  // namespace caltrop
