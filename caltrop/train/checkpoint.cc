@@ -35,8 +35,8 @@ void rename_folder(const fs::path& from, const fs::path& to) {
 /// Folders of complete checkpoints, oldest first.
 std::vector<fs::path> checkpoints(const fs::path& state) {
   std::vector<fs::path> found;
+  if (!may_exist(state)) return found;
   std::error_code error;
-  if (!fs::exists(state, error) && !error) return found;
   const fs::directory_iterator entries(state, error);
   check(error, state, "open");
   for (const auto& entry : entries) {
@@ -101,8 +101,7 @@ TrainTotals load_checkpoint(const fs::path& state, TrainableWeights& weights, Op
   weights.apply();
   copy_into(optimizer.state(), newest / "optimizer.safetensors");
   optimizer.steps = required<int64_t>(json, "optimizer_steps", where);
-  std::error_code error;  // of a file that cannot be looked at: opening it says why
-  if (fs::exists(newest / "objective.safetensors", error) || error) {
+  if (may_exist(newest / "objective.safetensors")) {
     const auto file = SafetensorsFile::open(newest / "objective.safetensors");
     const at::Device device = weights.tensors().front().second.device();
     NamedTensors remembered;

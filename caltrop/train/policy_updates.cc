@@ -7,6 +7,7 @@
 #include <ATen/ATen.h>
 
 #include "caltrop/base/error.h"
+#include "caltrop/data/micro_batches.h"
 #include "caltrop/kernels/token_nll.h"
 #include "caltrop/train/advantages.h"
 #include "caltrop/train/trainer.h"
@@ -167,7 +168,7 @@ Scalars PolicyUpdates::roll_out_and_pay(Step& step, const std::string& stream, c
                   {"rollout_speed", speed}};
 
   // Pay comes with the last token; the KL to the start model is taken off every token.
-  Step all = step.over({{kResponses, micro_batches(rows_of(responses), device)}});
+  Step all = step.over({{kResponses, micro_batches(rows_of(responses), rows_at_once_, device)}});
   const bool old_is_past = options_.updates > 1;
   Tensor log_p;
   if (old_is_past || options_.kl_in_reward > 0)
@@ -248,15 +249,7 @@ Scalars PolicyUpdates::advance(Step& step, const std::string& stream, const Pay&
 }
 
 Step PolicyUpdates::over_present(const Step& step) const {
-  return step.over({{kResponses, micro_batches(present().rows, step.model().device())}});
-}
-
-std::vector<Batch> PolicyUpdates::micro_batches(std::span<const TokenRow> rows, at::Device device) const {
-  std::vector<Batch> batches;
-  const auto part = static_cast<size_t>(rows_at_once_);
-  for (size_t begin = 0; begin < rows.size(); begin += part)
-    batches.push_back(pack(rows.subspan(begin, std::min(part, rows.size() - begin)), device));
-  return batches;
+  return step.over({{kResponses, micro_batches(present().rows, rows_at_once_, step.model().device())}});
 }
 
 std::vector<Tensor> PolicyUpdates::cut(const Tensor& of_labels) const {

@@ -106,7 +106,6 @@ class PolicyUpdates {
 
  private:
   bool needs_start() const { return options_.kl_in_reward > 0 || options_.kl_loss > 0; }
-  std::vector<Batch> micro_batches(std::span<const TokenRow> rows, at::Device device) const;
   /// Takes the KL to the start model off the rewards, and returns its mean.
   double charge_kl(Step& all, std::span<const Response> responses, const Tensor& log_p,
                    PerToken& token_rewards) const;

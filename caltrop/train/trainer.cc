@@ -8,6 +8,7 @@
 #include "caltrop/base/error.h"
 #include "caltrop/base/log.h"
 #include "caltrop/base/memory.h"
+#include "caltrop/data/micro_batches.h"
 #include "caltrop/train/checkpoint.h"
 
 namespace caltrop {
@@ -25,16 +26,8 @@ struct Drawn {
   int64_t rows = 0, tokens = 0;
 };
 
-std::vector<Batch> micro_batches(const std::vector<TokenRow>& rows, const TrainOptions& options,
-                                 Beginnings beginnings, at::Device device) {
-  std::vector<Batch> batches;
-  const int64_t part = options.micro_batch > 0 ? options.micro_batch : options.batch;
-  for (int64_t begin = 0; begin < options.batch; begin += part) {
-    const auto count = static_cast<size_t>(std::min(part, options.batch - begin));
-    batches.push_back(
-        pack(std::span(rows).subspan(static_cast<size_t>(begin), count), device, nullptr, beginnings));
-  }
-  return batches;
+int64_t rows_at_once(const TrainOptions& options) {
+  return options.micro_batch > 0 ? options.micro_batch : options.batch;
 }
 
 Drawn draw(const Objective& objective, std::map<std::string, Stream>& streams, const TrainOptions& options,
@@ -42,7 +35,8 @@ Drawn draw(const Objective& objective, std::map<std::string, Stream>& streams, c
   Drawn drawn;
   for (const std::string& name : objective.streams()) {
     drawn.kept[name] = streams.at(name).draw(options.batch);
-    drawn.batches[name] = micro_batches(drawn.kept[name], options, objective.beginnings(), device);
+    drawn.batches[name] =
+        micro_batches(drawn.kept[name], rows_at_once(options), device, objective.beginnings());
     for (const Batch& batch : drawn.batches[name]) drawn.rows += batch.rows, drawn.tokens += batch.row_tokens;
   }
   return drawn;
@@ -100,7 +94,7 @@ TrainTotals train(const Model& model, Objective& objective, std::map<std::string
 
   const auto others = [&](const std::string& name, const RandomStream& random) {
     Step::Drawn drawn{streams.at(name).sample(options.batch, random), {}};
-    drawn.batches = micro_batches(drawn.rows, options, objective.beginnings(), model.device());
+    drawn.batches = micro_batches(drawn.rows, rows_at_once(options), model.device(), objective.beginnings());
     return drawn;
   };
 
