@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include "caltrop/data/micro_batches.h"
+
 namespace caltrop::test {
 
 std::vector<TokenRow> random_rows(uint64_t seed, int64_t count) {
@@ -18,21 +20,6 @@ std::vector<TokenRow> random_rows(uint64_t seed, int64_t count) {
   return rows;
 }
 
-namespace {
-
-std::vector<Batch> micro_batches(const std::vector<TokenRow>& rows, int64_t part, Beginnings beginnings) {
-  std::vector<Batch> batches;
-  const auto count = static_cast<int64_t>(rows.size());
-  for (int64_t begin = 0; begin < count; begin += part) {
-    const auto here = std::span(rows).subspan(static_cast<size_t>(begin),
-                                              static_cast<size_t>(std::min(part, count - begin)));
-    batches.push_back(pack(here, at::kCPU, nullptr, beginnings));
-  }
-  return batches;
-}
-
-}  // namespace
-
 Step make_step(const Model& model, const std::vector<std::string>& streams, int64_t rows, int64_t part,
                int64_t number, Beginnings beginnings) {
   Step::Batches batches;
@@ -40,11 +27,11 @@ Step make_step(const Model& model, const std::vector<std::string>& streams, int6
   uint64_t seed = 1;
   for (const std::string& stream : streams) {
     kept[stream] = random_rows(seed++, rows);
-    batches[stream] = micro_batches(kept[stream], part, beginnings);
+    batches[stream] = micro_batches(kept[stream], part, at::kCPU, beginnings);
   }
   const auto others = [=](const std::string&, RandomStream random) {
     const std::vector<TokenRow> drawn = random_rows(random.next(), rows);
-    return Step::Drawn{drawn, micro_batches(drawn, part, beginnings)};
+    return Step::Drawn{drawn, micro_batches(drawn, part, at::kCPU, beginnings)};
   };
   Step step(number, 0, model, std::move(batches), others);
   step.keep_rows(std::move(kept));
