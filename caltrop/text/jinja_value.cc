@@ -220,11 +220,7 @@ size_t Value::weight() const {
 }
 
 bool Value::is(const Value& other) const {
-  if (data_.index() != other.data_.index() || is_undefined()) return false;
-  if (sequence_if() != nullptr) return sequence_if() == other.sequence_if();
-  if (dict_if() != nullptr) return dict_if() == other.dict_if();
-  if (namespace_if() != nullptr) return namespace_if() == other.namespace_if();
-  return callable_if() == other.callable_if();
+  return extent_if() != nullptr && extent_if() == other.extent_if();
 }
 
 bool equal(Runtime& runtime, const Value& a, const Value& b) {

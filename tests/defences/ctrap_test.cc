@@ -30,8 +30,8 @@ class CtrapTest : public testing::Test {
     return objective;
   }
 
-  Gradients gradients_of(Objective& objective, int64_t part = 6) {
-    Step step = test::make_step(*model, {"refusals", "general", "harmful"}, 6, part);
+  Gradients gradients_of(Objective& objective) {
+    Step step = test::make_step(*model, {"refusals", "general", "harmful"}, 6, 6);
     objective.add_gradients(step);
     return test::take_gradients(*model);
   }

@@ -4,6 +4,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include "caltrop/kernels/math_mode.h"
+#include "tests/support/tiny_batches.h"
 
 namespace caltrop::test {
 namespace {
@@ -27,9 +28,7 @@ std::pair<Tensor, int64_t> nll(const Model& model, const TokenRow& row) {
 }
 
 Gradients slope(const Tensor& loss, const Model& model) {
-  std::vector<Tensor> parameters;
-  for (const auto& [name, parameter] : model.parameters()) parameters.push_back(parameter);
-  return torch::autograd::grad({loss}, parameters);
+  return torch::autograd::grad({loss}, parameters_of(model));
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include "caltrop/kernels/math_mode.h"
+#include "tests/support/tiny_batches.h"
 
 namespace caltrop::test {
 
@@ -46,9 +47,7 @@ Gradients vaccine_twin(const Model& model, const std::vector<TokenRow>& rows, do
     for (Tensor& shift : of_row) shift = rho * g[next++] / (std::sqrt(square) + 1e-7);
   }
 
-  std::vector<Tensor> parameters;
-  for (const auto& [name, parameter] : model.parameters()) parameters.push_back(parameter);
-  return torch::autograd::grad({loss()}, parameters);
+  return torch::autograd::grad({loss()}, parameters_of(model));
 }
 
 }  // namespace caltrop::test
