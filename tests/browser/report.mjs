@@ -48,7 +48,10 @@ async function open(context, size, scheme) {
 
 /// How many colours a canvas holds, the transparent ground left out: curves, grid and letters make many.
 const inkOf = (page) => page.$$eval(".plot canvas", (canvases) => canvases.map((canvas) => {
-  const bytes = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+  // Read from a copy: Chromium warns on the console about a canvas that is read often and was not made for it.
+  const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d", { willReadFrequently: true });
+  copy.drawImage(canvas, 0, 0);
+  const bytes = copy.getImageData(0, 0, canvas.width, canvas.height).data;
   const colors = new Set();
   for (let i = 0; i < bytes.length; i += 4) if (bytes[i + 3] > 0) colors.add((bytes[i] << 16) | (bytes[i + 1] << 8) | bytes[i + 2]);
   return colors.size;
@@ -129,7 +132,9 @@ async function main() {
     }
 
     const light = await brightness(desktop);
+    await desktop.$$eval(".plot canvas", (canvases) => canvases.forEach((canvas) => { canvas.dataset.scheme = "light"; }));
     await desktop.emulateMedia({ colorScheme: "dark" });
+    await desktop.waitForFunction(() => !document.querySelector(".plot canvas[data-scheme=light]"));  // drawn anew, in the new colours
     const dark = await brightness(desktop);
     assert.ok(light[0] > 200 && light[1] < 80, `light: ground ${light[0]}, text ${light[1]}`);
     assert.ok(dark[0] < 80 && dark[1] > 200, `dark: ground ${dark[0]}, text ${dark[1]}`);
