@@ -49,7 +49,6 @@ tools() {
   tool cmake 3.25 "$newer"
   tool ninja 1.11 "$newer"
   tool ccache '' ''
-  tool mold '' ''
   tool python3 3.10 "$newer"
   local browser found=''
   for browser in "${browsers[@]}"; do found=${found:-$(command -v "$browser" || true)}; done

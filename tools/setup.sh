@@ -9,7 +9,7 @@ readonly node_version=24.19.0 oldest_node=18
 readonly uplot_version=1.6.32 playwright_version=1.65.1 clang_format_version=19.1.7 smollm2_version=0.1.2
 
 # Names as in Debian 12 and Ubuntu 24.04.
-readonly build_packages=(g++ cmake ninja-build pkg-config python3-venv ccache mold libcli11-dev nlohmann-json3-dev
+readonly build_packages=(g++ cmake ninja-build pkg-config python3-venv ccache libcli11-dev nlohmann-json3-dev
   libyaml-cpp-dev libfmt-dev libpcre2-dev libutf8proc-dev libuv1-dev libgtest-dev libgmock-dev libbenchmark-dev libssl-dev zlib1g-dev)
 readonly browsers=(chromium chromium-browser google-chrome)
 
