@@ -64,12 +64,13 @@ struct TokenNll : Function<TokenNll> {
                         const Tensor& labels, int64_t keep_bytes) {
     const int64_t rows = hidden.size(0), width = head.size(0);
     Tensor nll = at::empty({rows}, hidden.options().dtype(at::kFloat));
-    const bool keep = (hidden.requires_grad() || head.requires_grad()) && rows * width * 4 <= keep_bytes;
+    const int64_t kept_rows =
+        hidden.requires_grad() || head.requires_grad() ? keep_bytes / (width * int64_t{sizeof(float)}) : 0;
     variable_list saved{hidden, head, labels};
     for (int64_t begin = 0; begin < rows; begin += kChunk) {
       const int64_t m = std::min(kChunk, rows - begin);
       Tensor p = probabilities(hidden, head, labels, begin, m, nll.mutable_data_ptr<float>());
-      if (keep) saved.push_back(std::move(p));
+      if (begin + m <= kept_rows) saved.push_back(std::move(p));
     }
     context->save_for_backward(saved);
     return nll;
@@ -82,13 +83,13 @@ struct TokenNll : Function<TokenNll> {
     const Tensor &hidden = saved[0], &head = saved[1], &labels = saved[2];
     const Tensor dnll = gradients[0].contiguous();
     const int64_t rows = hidden.size(0), width = head.size(0);
-    const bool kept = saved.size() > 3;
     Tensor dhidden = at::empty_like(hidden), dhead;
     Tensor dlogits = at::empty({std::min(kChunk, rows), width}, dnll.options());
     for (int64_t begin = 0; begin < rows; begin += kChunk) {
       const int64_t m = std::min(kChunk, rows - begin);
-      const Tensor p = kept ? saved[static_cast<size_t>(3 + begin / kChunk)]
-                            : probabilities(hidden, head, labels, begin, m, nullptr);
+      const auto place = static_cast<size_t>(3 + begin / kChunk);
+      const Tensor p = place < saved.size() ? saved[place]
+                                            : probabilities(hidden, head, labels, begin, m, nullptr);
       const float* scale = dnll.const_data_ptr<float>() + begin;
       const int64_t* label = labels.const_data_ptr<int64_t>() + begin;
       at::parallel_for(0, m, 1, [&](int64_t first, int64_t last) {

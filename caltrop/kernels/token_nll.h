@@ -17,7 +17,7 @@ constexpr int64_t kKeptProbabilities = int64_t{512} << 20;
 
 /// -log p(labels[m] | hidden[m]) in nats, fp32. hidden [M,D] (after the final norm), head [V,D], labels [M]
 /// int64 in [0,V) -> [M]. Differentiable once in hidden and head; any number of times under MathMode. `keep`: bytes of
-/// probabilities that may wait for the backward; who calls it several times in one loss divides them.
+/// probabilities that may wait for the backward; those of further rows are computed again.
 Tensor token_nll(const Tensor& hidden, const Tensor& head, const Tensor& labels,
                  int64_t keep = kKeptProbabilities);
 

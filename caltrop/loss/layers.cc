@@ -15,14 +15,13 @@ LossFn layerwise_loss() {
   LossFn loss;
   loss.needs_states = true;
   loss.total = [](const LossInputs& in) {
-    // One budget for all states: each of them has logits as large as those of a whole answer loss.
-    const int64_t keep = kKeptOfAllStates / static_cast<int64_t>(in.states.size());
-    Tensor sum = token_nll(in.hidden, in.head, in.labels, keep).sum();
-    for (size_t i = 0; i + 1 < in.states.size(); ++i) {
-      const Tensor normed = rms_norm(in.states[i], in.norm_weight, in.norm_epsilon);
-      sum = sum + token_nll(normed, in.head, in.labels, keep).sum();
-    }
-    return Total{sum / static_cast<double>(in.states.size()), in.labels.size(0)};
+    std::vector<Tensor> read{in.hidden};  // normed already, and once is enough
+    for (size_t i = 0; i + 1 < in.states.size(); ++i)
+      read.push_back(rms_norm(in.states[i], in.norm_weight, in.norm_epsilon));
+    const auto states = static_cast<int64_t>(read.size());
+    const Tensor sum =
+        token_nll(at::cat(read), in.head, in.labels.repeat({states}), kKeptOfAllStates).sum();
+    return Total{sum / static_cast<double>(states), in.labels.size(0)};
   };
   return loss;
 }
