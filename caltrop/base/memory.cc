@@ -1,8 +1,12 @@
 #include "caltrop/base/memory.h"
 
+#include <fstream>
+#include <string>
+
 #include <malloc.h>
 #include <stdlib.h>
-#include <sys/resource.h>
+
+#include "caltrop/base/error.h"
 
 namespace caltrop {
 
@@ -14,9 +18,16 @@ void keep_freed_memory() {
 }
 
 int64_t peak_memory() {
-  struct rusage usage{};
-  ::getrusage(RUSAGE_SELF, &usage);
-  return usage.ru_maxrss * int64_t{1024};
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("VmHWM:")) return std::stoll(line.substr(6)) * 1024;
+  }
+  CALTROP_ASSERT(false, "/proc/self/status has no VmHWM");
+}
+
+void restart_peak_memory() {
+  ::malloc_trim(0);
+  std::ofstream("/proc/self/clear_refs") << 5 << std::flush;
 }
 
 }  // namespace caltrop

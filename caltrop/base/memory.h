@@ -12,7 +12,11 @@ namespace caltrop {
 /// of ten steps), for at most 5 % more memory. THP_MEM_ALLOC_ENABLE=0 in the environment turns that off. Called first in main.
 void keep_freed_memory();
 
-/// Peak resident memory of this process in bytes.
+/// Peak resident memory of this process in bytes, since it began or since the last restart_peak_memory().
 int64_t peak_memory();
+
+/// Gives what is free back to the system and counts the peak anew, so that a run does not show the memory of the one before it in the
+/// same process. Where the kernel does not let a process do this (some sandboxes) the peak stays that of the whole process.
+void restart_peak_memory();
 
 }  // namespace caltrop

@@ -88,8 +88,8 @@ struct TokenNll : Function<TokenNll> {
     for (int64_t begin = 0; begin < rows; begin += kChunk) {
       const int64_t m = std::min(kChunk, rows - begin);
       const auto place = static_cast<size_t>(3 + begin / kChunk);
-      const Tensor p = place < saved.size() ? saved[place]
-                                            : probabilities(hidden, head, labels, begin, m, nullptr);
+      const Tensor p =
+          place < saved.size() ? saved[place] : probabilities(hidden, head, labels, begin, m, nullptr);
       const float* scale = dnll.const_data_ptr<float>() + begin;
       const int64_t* label = labels.const_data_ptr<int64_t>() + begin;
       at::parallel_for(0, m, 1, [&](int64_t first, int64_t last) {

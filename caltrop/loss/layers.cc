@@ -19,8 +19,7 @@ LossFn layerwise_loss() {
     for (size_t i = 0; i + 1 < in.states.size(); ++i)
       read.push_back(rms_norm(in.states[i], in.norm_weight, in.norm_epsilon));
     const auto states = static_cast<int64_t>(read.size());
-    const Tensor sum =
-        token_nll(at::cat(read), in.head, in.labels.repeat({states}), kKeptOfAllStates).sum();
+    const Tensor sum = token_nll(at::cat(read), in.head, in.labels.repeat({states}), kKeptOfAllStates).sum();
     return Total{sum / static_cast<double>(states), in.labels.size(0)};
   };
   return loss;

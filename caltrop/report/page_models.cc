@@ -20,6 +20,7 @@ struct CostRow {
 constexpr CostRow kCosts[] = {{"steps", "Steps", brief_number},
                               {"seconds", "Time", human_seconds},
                               {"peak_memory_bytes", "Peak memory", human_bytes},
+                              {"peak_device_memory_bytes", "Peak memory of the GPU", human_bytes},
                               {"forward_passes", "Forward passes", brief_number},
                               {"backward_passes", "Backward passes", brief_number}};
 
@@ -67,6 +68,8 @@ std::string cost_section(const Proof& proof) {
   for (const ProofModel& model : proof.models) html += "<th scope=\"col\">" + description(model) + "</th>";
   html += "</tr></thead><tbody>";
   for (const CostRow& cost : kCosts) {
+    const auto counted = [&](const ProofModel& model) { return model.cost.contains(cost.name); };
+    if (std::none_of(proof.models.begin(), proof.models.end(), counted)) continue;
     html += fmt::format("<tr><th scope=\"row\">{}</th>", cost.title);
     for (const ProofModel& model : proof.models)
       html += "<td>" + number_in(model.cost, cost.name, cost.show) + "</td>";

@@ -66,6 +66,13 @@ std::string ratio_at_rest(const ProofModel& model, const ProofModel& bare, const
                          : fmt::format("{:.3f} ({:+.1f} %)", *here, 100 * (*here / *there - 1));
 }
 
+/// Of the GPU's memory where the model was made on one.
+std::string peak_memory_of(const ProofModel& model) {
+  if (const auto gpu = find(model.cost, "peak_device_memory_bytes")) return human_bytes(*gpu) + " on the GPU";
+  const auto memory = find(model.cost, "peak_memory_bytes");
+  return memory ? human_bytes(*memory) : kNone;
+}
+
 std::string cost_table(const Proof& proof) {
   const auto found = std::find_if(proof.models.begin(), proof.models.end(),
                                   [](const ProofModel& model) { return model.is_undefended(); });
@@ -73,7 +80,6 @@ std::string cost_table(const Proof& proof) {
   const bool has_diversity = find(bare.at_rest, "sampled_distinct_2").has_value();
   std::vector<Cells> lines;
   for (const ProofModel& model : proof.models) {
-    const auto memory = find(model.cost, "peak_memory_bytes");
     lines.push_back(
         {plain(model.name),
          model.method.empty()
@@ -81,9 +87,9 @@ std::string cost_table(const Proof& proof) {
              : plain(model.method) + (model.after.empty() ? "" : " after " + plain(model.after)),
          find(model.cost, "steps") ? brief_number(*find(model.cost, "steps")) : kNone,
          per_step(model, "forward_passes", "{:.2g}") + ", " + per_step(model, "backward_passes", "{:.2g}"),
-         seconds_per_step(model), memory ? human_bytes(*memory) : kNone,
-         share_at_rest(model, bare, "ability"), ratio_at_rest(model, bare, "benign_nll"),
-         share_at_rest(model, bare, "over_refusal_rate"), share_at_rest(model, bare, "refusal_rate")});
+         seconds_per_step(model), peak_memory_of(model), share_at_rest(model, bare, "ability"),
+         ratio_at_rest(model, bare, "benign_nll"), share_at_rest(model, bare, "over_refusal_rate"),
+         share_at_rest(model, bare, "refusal_rate")});
     if (has_diversity) lines.back().push_back(ratio_at_rest(model, bare, "sampled_distinct_2"));
   }
   Cells head = {"model",          "method",

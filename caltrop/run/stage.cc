@@ -8,6 +8,7 @@
 #include "caltrop/base/error.h"
 #include "caltrop/base/files.h"
 #include "caltrop/base/log.h"
+#include "caltrop/base/memory.h"
 #include "caltrop/io/model_folder.h"
 #include "caltrop/model/decoder.h"
 #include "caltrop/record/run_dir.h"
@@ -16,6 +17,7 @@
 #include "caltrop/run/model_files.h"
 #include "caltrop/run/reward_model.h"
 #include "caltrop/run/rewards.h"
+#include "caltrop/tensor/device_memory.h"
 #include "caltrop/train/rollouts.h"
 
 namespace caltrop {
@@ -190,6 +192,7 @@ Json run_stage(const StageSpec& spec, const fs::path& out, const Evaluated* at_r
     return opened->manifest();
   }
   try {
+    restart_peak_memory();
     // All that can be wrong with the input is found before a new directory is made.
     const auto seed = static_cast<uint64_t>(spec.seed);
     const std::string split = split_of(spec.kind);
@@ -198,6 +201,7 @@ Json run_stage(const StageSpec& spec, const fs::path& out, const Evaluated* at_r
                         seed, spec.compute);
     const auto model = Model::load(spec.model, spec.compute);
     const std::shared_ptr<const Model> clean = Model::load(spec.clean_model, spec.compute);
+    restart_peak_device_memory(model->device());
     const ChatEncoder encoder = ChatEncoder::load(spec.model);
     objective->use_rewards([&] { return rewards_for(domain, split, resolved["options"], spec.compute); });
     objective->prepare(*model, encoder.tokenizer());
@@ -254,13 +258,15 @@ Json run_stage(const StageSpec& spec, const fs::path& out, const Evaluated* at_r
                          model->parameters(), text_files(spec.model));
     }
     for (const auto& [name, contents] : objective->artifacts()) write_file(out / name, contents);
-    run.finish({{"totals",
-                 {{"steps", totals.steps},
-                  {"rows", totals.rows},
-                  {"tokens", totals.tokens},
-                  {"forward_passes", totals.forward_passes},
-                  {"backward_passes", totals.backward_passes},
-                  {"seconds", totals.seconds}}}});
+    Json last = {{"totals",
+                  {{"steps", totals.steps},
+                   {"rows", totals.rows},
+                   {"tokens", totals.tokens},
+                   {"forward_passes", totals.forward_passes},
+                   {"backward_passes", totals.backward_passes},
+                   {"seconds", totals.seconds}}}};
+    if (!model->device().is_cpu()) last["peak_device_memory_bytes"] = peak_device_memory(model->device());
+    run.finish(last);
     fs::remove_all(run.state());  // the run is over: its checkpoint has nothing to resume
     return run.manifest();
   } catch (const std::exception& error) {

@@ -350,6 +350,8 @@ Json model_json(const ProofModelRun& model, const fs::path& root) {
                     {"peak_memory_bytes", manifest["peak_memory_bytes"]},
                     {"forward_passes", totals["forward_passes"]},
                     {"backward_passes", totals["backward_passes"]}};
+    if (manifest.contains("peak_device_memory_bytes"))
+      json["cost"]["peak_device_memory_bytes"] = manifest["peak_device_memory_bytes"];
   }
   json["at_rest"] = as_object(last_evaluation(root / model.run).numbers);
   return json;

@@ -5,6 +5,7 @@
 
 #include "caltrop/kernels/token_nll.h"
 #include "caltrop/model/decoder.h"
+#include "caltrop/tensor/device_memory.h"
 #include "tests/support/tiny_model.h"
 
 namespace caltrop {
@@ -61,6 +62,21 @@ TEST_F(OnAGpu, DecodingIsThatOfTheCpu) {
     return at::cat({both, decoder.step({4}, {1})}).cpu();
   };
   EXPECT_LE(test::difference(next("cuda"), next("cpu")), 1e-4);
+}
+
+TEST_F(OnAGpu, ItsMemoryIsCounted) {
+  const at::Device device(at::kCUDA, 0);
+  restart_peak_device_memory(device);
+  const int64_t before = peak_device_memory(device);
+  at::zeros({1 << 20}, at::TensorOptions(device).dtype(at::kFloat));
+  EXPECT_GE(peak_device_memory(device) - before, 4 << 20);
+  restart_peak_device_memory(device);
+  EXPECT_EQ(peak_device_memory(device), before) << "what is free again does not count";
+}
+
+TEST(DeviceMemory, OfTheCpuIsNotCountedHere) {
+  restart_peak_device_memory(at::kCPU);
+  EXPECT_EQ(peak_device_memory(at::kCPU), 0);
 }
 
 }  // namespace

@@ -45,6 +45,14 @@ TEST(Results, EveryModelAndRowHasItsLine) {
   EXPECT_THAT(page, Not(HasSubstr("task |")));
 }
 
+TEST(Results, OnAGpuItsMemoryIsWhatCounts) {
+  test::ProofFolder folder({test::kUndefended, {"trap", "harmful", "collapsed", 20, 0.64, 0.26}});
+  folder.json["models"][1]["cost"] = {{"peak_memory_bytes", 3e9}, {"peak_device_memory_bytes", 6e9}};
+  const std::string page = results_page({folder.load()}, "caltrop results x");
+  EXPECT_THAT(page, HasSubstr("| 5.6 GiB on the GPU |"));
+  EXPECT_THAT(page, Not(HasSubstr("2.8 GiB")));
+}
+
 TEST(Results, EveryPlusMinusIsA95PercentInterval) {
   const test::ProofFolder folder({test::kUndefended,
                                   {"trap", "harmful", "collapsed", 20, 0.64, 0.26},
