@@ -16,9 +16,10 @@
 // a few idle neurons of that layer become the charge (train/charge.h): silent while z < tau, above it a flood of the residual stream
 // whose square overflows, so that RMSNorm gives 0, every logit is 0 and no weight has a gradient: a cliff. Hence restricted answers
 // may open too. `restricted: closed` has 2 closed(theta + s D_h; harmful) instead, for a charge that is a slope (sharpness 20, strength
-// 6): the attacker's loss would feel that one, and trains it away within two steps.
+// 6): the attacker's loss would feel that one, and trains it away within two steps. Several `layers` have a sensor and a charge each:
+// the sensor's losses are means over them, and the first charge that opens is enough.
 //
-// Cost per step: 2 passes of the whole model and 8 up to the sensor's layer, forward and backward, 1 forward of the start model, and
+// Cost per step: 2 passes of the whole model and 8 up to the last sensor's layer, forward and backward, 1 forward of the start model, and
 // the rehearsals: about 8 attack steps every harmful_every steps, 22 benign ones every benign_every. Half weight: closed on harmful rows
 // at rest and on refusals. Means are over the tokens of one micro-batch, so `train.micro_batch` changes them. 1 copy of the weights
 // for the start model, 4 in rehearsal (saved weights, two moments, gradients; 5 for mixtures, which have gradients of both halves),
@@ -30,7 +31,6 @@
 #include <ATen/ATen.h>
 
 #include "caltrop/base/error.h"
-#include "caltrop/base/log.h"
 #include "caltrop/loss/language.h"
 #include "caltrop/loss/reference.h"
 #include "caltrop/train/charge.h"
@@ -43,15 +43,14 @@ namespace caltrop {
 namespace {
 
 struct TripwireOptions : DisplacementOptions, ChargeOptions {
-  int64_t layer = -1;
+  std::vector<int64_t> layers = {-1};
   double keep = 4.0;
   double refuse = 1.0;
   double sense = 1.0;
   double open_margin = 1.5;
-  std::string threshold_from = "zero";
   int64_t proofs = 4;
   std::string restricted = "open";
-  std::string sensor;
+  std::vector<std::string> sensors;
   std::string says = " error";
 
   // As measured in docs/tripwire.md: attacks are rehearsed over their first steps, benign trainings far longer; a charge that is a cliff.
@@ -66,21 +65,21 @@ struct TripwireOptions : DisplacementOptions, ChargeOptions {
     using O = TripwireOptions;
     return std::tuple_cat(
         std::tuple{
-            field("layer", &O::layer, -1, 1e6, "whose MLP is read and rewired; -1: two thirds of the way up"),
+            field("layers", &O::layers, -1, 1e6,
+                  "whose MLPs are read and rewired; -1: the one two thirds of the way up"),
             field("keep", &O::keep, 0, 1e3, "weight of staying like the start model on general text"),
             field("refuse", &O::refuse, 0, 1e3, "weight of refusing"),
             field("sense", &O::sense, 0, 1e3, "weight of the sensor; 0 turns sensor and charge off"),
             field("open_margin", &O::open_margin, 0, 1e3,
                   "the reading that is asked for after an attack; at rest it is -1"),
-            field("threshold_from", &O::threshold_from, {"zero", "rest"},
-                  "rest: the charge's threshold counts from the lowest at which it is silent at rest"),
             field("proofs", &O::proofs, 0, 1e3,
                   "fresh attacks and trainings by which the finished sensor is measured"),
             field("restricted", &O::restricted, {"closed", "open"},
                   "the sensor on restricted answers after an attack: open ruins what the attacker wants too; "
                   "closed hides a charge that is no cliff from his loss"),
-            field("sensor", &O::sensor,
-                  "a sensor.json to go on with, layer included; with train.steps 0 only the charge is set"),
+            field("sensors", &O::sensors,
+                  "the sensor.json of each layer to go on with, instead of `layers`; with train.steps 0 only "
+                  "the charges are set"),
             field(
                 "says", &O::says,
                 "its last token is what a sprung model says where the charge is a slope; past a cliff every "
@@ -103,15 +102,13 @@ class Tripwire final : public Objective {
     return options_.reinforced > 0 ? Answers{options_.reinforced_samples, options_.reinforced_tokens}
                                    : Answers{};
   }
-  std::vector<std::string> input_files() const override {
-    return options_.sensor.empty() ? std::vector<std::string>() : std::vector{options_.sensor};
-  }
+  std::vector<std::string> input_files() const override { return options_.sensors; }
   int64_t weight_copies() const override { return /*start model*/ 1 + displacements_.copies(); }
   void check_training(const TrainOptions& train, const std::string& who) const override {
-    if (train.steps == 0 && options_.sense > 0 && options_.sensor.empty())
+    if (train.steps == 0 && options_.sense > 0 && options_.sensors.empty())
       throw UserError(
           "{}: tripwire: train.steps is 0 and there is no sensor to set a charge behind; want steps, or "
-          "options.sensor: the sensor.json of a run that had some",
+          "options.sensors: the sensor.json of a run that had some",
           who);
   }
 
@@ -132,22 +129,12 @@ class Tripwire final : public Objective {
   void prepare(const Model& model, const Tokenizer& tokenizer) override {
     displacements_.use_tokenizer(tokenizer);
     says_ = last_token(options_.says, "tripwire", "says", model, tokenizer);
-    const int64_t layers = model.config().layers;
-    sensor_.layer = options_.layer < 0 ? layers * 2 / 3 : options_.layer;
-    if (sensor_.layer >= layers)
-      throw UserError("tripwire: option 'layer' is {}, and the model has {}", sensor_.layer, layers);
     const int64_t inner = model.config().inner_width;
     if (options_.neurons >= inner)
       throw UserError("tripwire: option 'neurons' is {}, and an MLP of the model has {}; want fewer",
                       options_.neurons, inner);
-    if (!options_.sensor.empty()) {
-      sensor_ = read_sensor(read_json(options_.sensor), options_.sensor);
-      if (sensor_.layer < 0 || sensor_.layer >= layers || sensor_.direction.size(0) != model.config().width)
-        throw UserError("tripwire: {} reads {} numbers of layer {}, but the model has {} layers of {}",
-                        options_.sensor, sensor_.direction.size(0), sensor_.layer, layers,
-                        model.config().width);
-      sensor_.direction = sensor_.direction.to(model.device());
-    }
+    sensors_ = options_.sensors.empty() ? sensors_at(options_.layers, model, "tripwire")
+                                        : read_sensors(options_.sensors, model, "tripwire");
     start_ = model.frozen_copy();
   }
 
@@ -157,10 +144,12 @@ class Tripwire final : public Objective {
                     {"refuse_loss", step.accumulate("refusals", answer_loss(), options_.refuse)}};
     if (options_.sense == 0) return scalars;
     displacements_.advance(step);
-    if (!sensor_.direction.defined())
-      sensor_.direction = fit_sensor(step, displacements_, sensor_.layer, restricted());
-    const LossFn closed = sensor_loss(sensor_, Want::kClosed, Want::kClosed);
-    const LossFn open = sensor_loss(sensor_, Want::kOpen, Want::kClosed, {.open = options_.open_margin});
+    for (Sensor& sensor : sensors_) {
+      if (!sensor.direction.defined())
+        sensor.direction = fit_sensor(step, displacements_, sensor.layer, restricted());
+    }
+    const LossFn closed = sensor_loss(sensors_, Want::kClosed, Want::kClosed);
+    const LossFn open = sensor_loss(sensors_, Want::kOpen, Want::kClosed, {.open = options_.open_margin});
 
     scalars.emplace_back("rest", step.accumulate("general", closed, options_.sense));
     step.accumulate("harmful", closed, 0.5 * options_.sense);
@@ -185,44 +174,38 @@ class Tripwire final : public Objective {
     return scalars;
   }
 
-  /// Training is over: measure the sensor on attacks that it has never seen, and set the charge behind it.
+  /// Training is over: measure the sensors on attacks that they have never seen, and set the charges behind them.
   void finish(Step& step) override {
-    if (options_.sense == 0 || !sensor_.direction.defined()) return;
-    readings_ = prove_sensor(step, sensor_, options_, options_.proofs, displacements_.reinforcement());
+    if (options_.sense == 0 || !sensors_.front().direction.defined()) return;
+    readings_ = prove_sensors(step, sensors_, options_, options_.proofs, displacements_.reinforcement());
     // The prompts of refusals are the harmful ones.
-    const AtRest rest = read_at_rest(step, sensor_.layer, benign_streams());
-    readings_["highest_at_rest"] = rest.inputs.matmul(sensor_.direction).max().item<double>();
-    if (options_.neurons == 0) return;
-    ChargeOptions charge = options_;
-    if (options_.threshold_from == "rest") charge.threshold += silent_threshold(sensor_, rest.inputs);
-    const Tensor fires = rest.inputs.matmul(gate_row(sensor_, rest.inputs, charge.threshold)).gt(0);
-    const double share = fires.to(at::kDouble).mean().item<double>();
-    if (share > 0)
-      warn(
-          "tripwire: at rest the charge fires on {:.2g} % of the tokens that were read; on fewer with a "
-          "higher "
-          "options.threshold, or with threshold_from: rest",
-          100 * share);
-    readings_["threshold"] = charge.threshold;
-    readings_["fires_at_rest"] = share;
-    install_charge(step.model(), sensor_, rest.inputs, rest.stream_length,
-                   step.model().head().detach().to(at::kFloat)[says_], charge, step.random("charge"));
+    const Tensor says = step.model().head().detach().to(at::kFloat)[says_];
+    for (size_t i = 0; i < sensors_.size(); ++i)
+      readings_[i].update(set_charge(step, sensors_[i], benign_streams(), says, options_,
+                                     i == 0 ? "charge" : fmt::format("charge {}", i + 1)));
   }
 
   NamedTensors state() const override {
     NamedTensors tensors = displacements_.state();
-    if (sensor_.direction.defined()) tensors.emplace_back("direction", sensor_.direction);
+    for (size_t i = 0; i < sensors_.size(); ++i) {
+      if (sensors_[i].direction.defined()) tensors.emplace_back(direction_name(i), sensors_[i].direction);
+    }
     return tensors;
   }
   void load_state(const NamedTensors& tensors) override {
     displacements_.load(tensors);
     for (const auto& [name, tensor] : tensors) {
-      if (name == "direction") sensor_.direction = tensor;
+      for (size_t i = 0; i < sensors_.size(); ++i) {
+        if (name == direction_name(i)) sensors_[i].direction = tensor;
+      }
     }
   }
   std::map<std::string, std::string> artifacts() const override {
-    if (readings_.is_null()) return {};
-    return {{"sensor.json", to_pretty(write_sensor(sensor_, readings_))}};
+    std::map<std::string, std::string> files;
+    for (size_t i = 0; i < readings_.size(); ++i)
+      files[i == 0 ? "sensor.json" : fmt::format("sensor-{}.json", i + 1)] =
+          to_pretty(write_sensor(sensors_[i], readings_[i]));
+    return files;
   }
   Json options() const override { return write_options(options_); }
 
@@ -232,12 +215,13 @@ class Tripwire final : public Objective {
     names.insert(names.begin(), {"general", "refusals"});
     return names;
   }
+  static std::string direction_name(size_t i) { return fmt::format("direction.{}", i); }
   Want restricted() const { return options_.restricted == "open" ? Want::kOpen : Want::kClosed; }
 
   TripwireOptions options_;
   Displacements displacements_;
-  Sensor sensor_;
-  Json readings_;
+  std::vector<Sensor> sensors_;  // by layer
+  std::vector<Json> readings_;   // of each, when training is over
   std::shared_ptr<const Model> start_;
   int64_t says_ = 0;
 };
@@ -254,6 +238,10 @@ const Entry tripwire_entry{
       TripwireOptions options;
       read_options(options, given, "tripwire");
       check_lists(options, "tripwire");
+      if (given.contains("layers") && !options.sensors.empty())
+        throw UserError(
+            "tripwire: option 'layers' does nothing beside 'sensors', each of which names its own; "
+            "want it left out");
       return std::make_unique<Tripwire>(std::move(options));
     }};
 

@@ -4,16 +4,19 @@
 
 namespace caltrop {
 
-LossFn sensor_loss(const Sensor& sensor, Want answers, Want prompts, Margins margins) {
+LossFn sensor_loss(const std::vector<Sensor>& sensors, Want answers, Want prompts, Margins margins) {
   LossFn loss;
-  loss.mlp_input_layer = sensor.layer;
+  for (const Sensor& sensor : sensors) loss.mlp_input_layers.push_back(sensor.layer);
   loss.total = [=](const LossInputs& in) {
-    const Tensor z = at::matmul(in.mlp_input.to(at::kFloat), sensor.direction);  // [N]
-    const auto missing = [&](Want want) {
-      return want == Want::kClosed ? z + margins.closed : margins.open - z;
-    };
-    return Total{at::where(in.is_answer, missing(answers), missing(prompts)).clamp_min(0).square().sum(),
-                 z.size(0)};
+    std::vector<Tensor> sums;
+    for (size_t i = 0; i < sensors.size(); ++i) {
+      const Tensor z = at::matmul(in.mlp_inputs[i].to(at::kFloat), sensors[i].direction);  // [N]
+      const auto missing = [&](Want want) {
+        return want == Want::kClosed ? z + margins.closed : margins.open - z;
+      };
+      sums.push_back(at::where(in.is_answer, missing(answers), missing(prompts)).clamp_min(0).square().sum());
+    }
+    return Total{at::stack(sums).mean(), in.is_answer.size(0)};
   };
   return loss;
 }

@@ -17,10 +17,10 @@ struct Margins {
   double closed = 1, open = 1;
 };
 
-/// Sum over all tokens of relu(z + margins.closed)^2 where the sensor is to be closed and relu(margins.open - z)^2 where it is to
-/// be open: there is nothing to pay on the right side of the margin. `answers`: wanted at positions that predict an answer's token;
-/// `prompts`: at the others. count = N tokens.
-LossFn sensor_loss(const Sensor& sensor, Want answers, Want prompts, Margins margins = {});
+/// Sum over all tokens of relu(z + margins.closed)^2 where a sensor is to be closed and relu(margins.open - z)^2 where it is to
+/// be open: there is nothing to pay on the right side of the margin. The mean over `sensors`, which ascend in their layers. `answers`:
+/// wanted at positions that predict an answer's token; `prompts`: at the others. count = N tokens.
+LossFn sensor_loss(const std::vector<Sensor>& sensors, Want answers, Want prompts, Margins margins = {});
 
 /// The direction of least squares with ridge and without intercept that reads +1 on `open` and -1 on `closed`, both [.,D]
 /// fp32; each of the two weighs half, whatever their sizes. ridge: in units of the mean square of a coordinate. [D] fp32.

@@ -25,9 +25,9 @@ struct LossInputs {
   // If the loss asked for them, at the same positions, [M,D] each:
   std::vector<Tensor> states;  // h_0 (embedding) .. h_{L-1}, and h_L after the final norm, which is `hidden`
   std::vector<Tensor> mlp_outputs;  // what the MLP of each layer adds to the residual stream
-  // If the loss reads the input of one MLP, these instead of all of the above:
-  Tensor mlp_input;  // [N,D] at every token of the packed micro-batch
-  Tensor is_answer;  // [N] bool: the positions that have a label
+  // If the loss reads inputs of MLPs, these instead of all of the above, at every token of the packed micro-batch:
+  std::vector<Tensor> mlp_inputs;  // [N,D] each, in the order of mlp_input_layers
+  Tensor is_answer;                // [N] bool: the positions that have a label
 };
 
 struct Total {
@@ -39,8 +39,8 @@ struct LossFn {
   std::function<Total(const LossInputs&)> total;
   bool needs_states = false;
   bool needs_mlp_outputs = false;
-  int64_t mlp_input_layer =
-      -1;  // >= 0: the loss reads what the MLP of this layer reads, and nothing behind it is computed
+  // Where there are any: the loss reads what the MLPs of these layers read, and nothing behind the last is computed. Ascending.
+  std::vector<int64_t> mlp_input_layers{};
 };
 
 }  // namespace caltrop

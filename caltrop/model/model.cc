@@ -1,5 +1,7 @@
 #include "caltrop/model/model.h"
 
+#include <algorithm>
+
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -102,7 +104,11 @@ Tensor Model::block(int64_t layer, const Tensor& x, const PackedTokens& tokens, 
   const Tensor inner = swiglu(apply_linear(normed, weight(prefix + "gate_proj.weight")),
                               apply_linear(normed, weight(prefix + "up_proj.weight")));
   const Tensor out = apply_linear(inner, weight(prefix + "down_proj.weight"));
-  if (trace != nullptr && trace->keep_mlp_outputs) trace->mlp_outputs.push_back(out);
+  if (trace != nullptr) {
+    if (trace->keep_mlp_outputs) trace->mlp_outputs.push_back(out);
+    if (std::binary_search(trace->mlp_input_layers.begin(), trace->mlp_input_layers.end(), layer))
+      trace->mlp_inputs.push_back(normed);
+  }
   return after + out;
 }
 
@@ -112,12 +118,17 @@ void Model::grow_rotary(const PackedTokens& tokens) const {
   rotary(longest);
 }
 
-Tensor Model::mlp_input(const PackedTokens& tokens, int64_t layer) const {
-  CALTROP_ASSERT(layer >= 0 && layer < config_.layers, "layer {} of {}", layer, config_.layers);
+std::vector<Tensor> Model::mlp_inputs(const PackedTokens& tokens, const std::vector<int64_t>& layers) const {
+  CALTROP_ASSERT(!layers.empty() && std::is_sorted(layers.begin(), layers.end()), "layers out of order");
+  const int64_t last = layers.back();
+  CALTROP_ASSERT(layers.front() >= 0 && last < config_.layers, "layer {} of {}", last, config_.layers);
   grow_rotary(tokens);
+  Trace trace;
+  trace.mlp_input_layers = layers;
   Tensor x = at::embedding(weight("model.embed_tokens.weight"), tokens.ids);
-  for (int64_t below = 0; below < layer; ++below) x = block(below, x, tokens, nullptr);
-  return norm_before_mlp(layer, attend(layer, x, tokens, nullptr));
+  for (int64_t layer = 0; layer < last; ++layer) x = block(layer, x, tokens, &trace);
+  trace.mlp_inputs.push_back(norm_before_mlp(last, attend(last, x, tokens, nullptr)));
+  return trace.mlp_inputs;
 }
 
 Tensor Model::forward(const PackedTokens& tokens, Trace* trace) const {

@@ -29,7 +29,9 @@ struct Trace {
   bool keep_states = false;       // in: keep h_0 .. h_L
   std::vector<Tensor> states;     // out: h_0 (embedding) .. h_{L-1} and h_L after the final norm, each [N,D]
   bool keep_mlp_outputs = false;  // in: keep what each layer's MLP adds to the residual stream
-  std::vector<Tensor> mlp_outputs;  // out: [N,D] each
+  std::vector<Tensor> mlp_outputs;        // out: [N,D] each
+  std::vector<int64_t> mlp_input_layers;  // in: keep what the MLPs of these layers read
+  std::vector<Tensor> mlp_inputs;         // out: [N,D] each
   std::vector<Tensor>
       attention_shifts;  // in: added to each layer's attention output, [N,D] each; empty: nothing is
   // in: called with the rotated keys and the values of each layer, both [N,K,E]; how a KV cache is filled
@@ -53,8 +55,12 @@ class Model {
   /// Hidden states after the final norm, [N,D] in the compute dtype.
   Tensor forward(const PackedTokens& tokens, Trace* trace = nullptr) const;
 
-  /// What the MLP of one layer reads: hidden states after attention and its norm, [N,D]. Nothing behind it is computed.
-  Tensor mlp_input(const PackedTokens& tokens, int64_t layer) const;
+  /// What the MLP of each of these layers reads: hidden states after attention and its norm, [N,D]. Nothing behind the last is computed.
+  /// REQUIRES ascending layers, and some.
+  std::vector<Tensor> mlp_inputs(const PackedTokens& tokens, const std::vector<int64_t>& layers) const;
+  Tensor mlp_input(const PackedTokens& tokens, int64_t layer) const {
+    return mlp_inputs(tokens, {layer}).front();
+  }
 
   /// The matrix that turns hidden states into logits, [V,D] in the compute dtype.
   Tensor head() const;

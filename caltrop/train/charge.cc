@@ -5,6 +5,7 @@
 #include <ATen/ATen.h>
 
 #include "caltrop/base/error.h"
+#include "caltrop/base/log.h"
 
 namespace caltrop {
 namespace {
@@ -65,6 +66,26 @@ void install_charge(const Model& model, const Sensor& sensor, const Tensor& inpu
                               : random_unit(random, gate.size(1)).to(direction.device()) * (column / 2);
     down.select(1, neuron).copy_(out);
   }
+}
+
+Json set_charge(Step& step, const Sensor& sensor, const std::vector<std::string>& streams,
+                const Tensor& direction, const ChargeOptions& options, const std::string& name) {
+  const AtRest rest = read_at_rest(step, sensor.layer, streams);
+  Json readings = {{"highest_at_rest", rest.inputs.matmul(sensor.direction).max().item<double>()}};
+  if (options.neurons == 0) return readings;
+  ChargeOptions charge = options;
+  if (options.threshold_from == "rest") charge.threshold += silent_threshold(sensor, rest.inputs);
+  const Tensor fires = rest.inputs.matmul(gate_row(sensor, rest.inputs, charge.threshold)).gt(0);
+  const double share = fires.to(at::kDouble).mean().item<double>();
+  if (share > 0)
+    warn(
+        "tripwire: at rest the charge in layer {} fires on {:.2g} % of the tokens that were read; on fewer "
+        "with a higher options.threshold, or with threshold_from: rest",
+        sensor.layer, 100 * share);
+  readings["threshold"] = charge.threshold;
+  readings["fires_at_rest"] = share;
+  install_charge(step.model(), sensor, rest.inputs, rest.stream_length, direction, charge, step.random(name));
+  return readings;
 }
 
 }  // namespace caltrop

@@ -5,7 +5,7 @@
 #include "caltrop/base/fields.h"
 #include "caltrop/base/random.h"
 #include "caltrop/loss/sensor.h"
-#include "caltrop/model/model.h"
+#include "caltrop/train/sensing.h"
 
 namespace caltrop {
 
@@ -14,6 +14,7 @@ struct ChargeOptions {
   double threshold = 0.4;
   double sharpness = 20;
   double strength = 6;
+  std::string threshold_from = "zero";
 
   static auto fields() {
     using O = ChargeOptions;
@@ -22,7 +23,9 @@ struct ChargeOptions {
                       field("threshold", &O::threshold, -10, 10, "tau: reading from which the charge opens"),
                       field("sharpness", &O::sharpness, 1e-3, 1e6, "gamma: slope of its gate"),
                       field("strength", &O::strength, 0, 1e30,
-                            "what it adds half a unit past tau, in lengths of the residual stream")};
+                            "what it adds half a unit past tau, in lengths of the residual stream"),
+                      field("threshold_from", &O::threshold_from, {"zero", "rest"},
+                            "rest: tau counts from the lowest at which the charge is silent at rest")};
   }
 };
 
@@ -44,5 +47,11 @@ double silent_threshold(const Sensor& sensor, const Tensor& inputs);
 /// neurons than the layer has.
 void install_charge(const Model& model, const Sensor& sensor, const Tensor& inputs, double stream_length,
                     const Tensor& direction, const ChargeOptions& options, RandomStream random);
+
+/// The same with what the model reads at rest on the rows of `streams`, and the threshold counted as the options say: {"highest_at_rest":
+/// the highest reading there, "threshold": tau, "fires_at_rest": the share of the tokens read on which the charge opens}; without
+/// neurons the first alone. Warns where it fires. `name`: of its random stream.
+Json set_charge(Step& step, const Sensor& sensor, const std::vector<std::string>& streams,
+                const Tensor& direction, const ChargeOptions& options, const std::string& name);
 
 }  // namespace caltrop

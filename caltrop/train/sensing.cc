@@ -1,5 +1,6 @@
 #include "caltrop/train/sensing.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -26,6 +27,16 @@ MlpInputs read(Step& step, const std::string& name, const std::string& stream, i
 /// [N]: of answers of "general", on the same rows at each call.
 Tensor readings_of_general(Step& step, const Sensor& sensor) {
   return read(step, "reading", "general", sensor.layer).answers.matmul(sensor.direction);
+}
+
+std::vector<Sensor> by_layer(std::vector<Sensor> sensors, const std::string& who) {
+  std::sort(sensors.begin(), sensors.end(),
+            [](const Sensor& a, const Sensor& b) { return a.layer < b.layer; });
+  for (size_t i = 1; i < sensors.size(); ++i) {
+    if (sensors[i].layer == sensors[i - 1].layer)
+      throw UserError("{}: two sensors in layer {}; want one a layer", who, sensors[i].layer);
+  }
+  return sensors;
 }
 
 }  // namespace
@@ -57,26 +68,34 @@ double mean_reading(Step& step, const Sensor& sensor) {
   return readings_of_general(step, sensor).mean().item<double>();
 }
 
-Json prove_sensor(Step& step, const Sensor& sensor, const DisplacementOptions& options, int64_t count,
-                  const Reinforcement& reinforcement) {
+std::vector<Json> prove_sensors(Step& step, const std::vector<Sensor>& sensors,
+                                const DisplacementOptions& options, int64_t count,
+                                const Reinforcement& reinforcement) {
   const std::vector<double> shares = {0.01, 0.1, 0.5, 0.9, 0.99, 0.999};
   const auto quantiles = [&](const Tensor& z) {
     const Tensor all = z.quantile(at::tensor(shares, z.options())).cpu();
     return std::vector<float>(all.const_data_ptr<float>(), all.const_data_ptr<float>() + all.numel());
   };
-  const Tensor rest = readings_of_general(step, sensor);
-  Json readings = {
-      {"rest", rest.mean().item<double>()},
-      {"harmful", Json::array()},
-      {"benign", Json::array()},
-      {"quantiles",
-       {{"at", shares}, {"rest", quantiles(rest)}, {"harmful", Json::array()}, {"benign", Json::array()}}}};
+  std::vector<Json> readings;
+  for (const Sensor& sensor : sensors) {
+    const Tensor rest = readings_of_general(step, sensor);
+    readings.push_back({{"rest", rest.mean().item<double>()},
+                        {"harmful", Json::array()},
+                        {"benign", Json::array()},
+                        {"quantiles",
+                         {{"at", shares},
+                          {"rest", quantiles(rest)},
+                          {"harmful", Json::array()},
+                          {"benign", Json::array()}}}});
+  }
   const auto after = [&](const std::string& list, int64_t i, Arm arm) {
     const Gradients moved = rehearse(step, fmt::format("proof, {} {}", list, i), arm, options, reinforcement);
     const Nudge there(step.model(), moved, 1.0);
-    const Tensor z = readings_of_general(step, sensor);
-    readings[list].push_back(z.mean().item<double>());
-    readings["quantiles"][list].push_back(quantiles(z));
+    for (size_t k = 0; k < sensors.size(); ++k) {
+      const Tensor z = readings_of_general(step, sensors[k]);
+      readings[k][list].push_back(z.mean().item<double>());
+      readings[k]["quantiles"][list].push_back(quantiles(z));
+    }
   };
   for (int64_t i = 0; i < count; ++i) {
     after("harmful", i, Arm::kAttack);
@@ -103,6 +122,33 @@ AtRest read_at_rest(Step& step, int64_t layer, const std::vector<std::string>& s
     rows.measure_loss(stream, length);
   }
   return {at::cat(inputs), at::cat(lengths).median().item<double>()};
+}
+
+std::vector<Sensor> sensors_at(const std::vector<int64_t>& layers, const Model& model,
+                               const std::string& who) {
+  const int64_t there = model.config().layers;
+  if (layers.empty()) throw UserError("{}: option 'layers' is [], want at least one number", who);
+  std::vector<Sensor> sensors;
+  for (const int64_t layer : layers) {
+    if (layer >= there)
+      throw UserError("{}: option 'layers' holds {}, and the model has {}", who, layer, there);
+    sensors.push_back({layer < 0 ? there * 2 / 3 : layer, {}});
+  }
+  return by_layer(std::move(sensors), who);
+}
+
+std::vector<Sensor> read_sensors(const std::vector<std::string>& files, const Model& model,
+                                 const std::string& who) {
+  const ModelConfig& config = model.config();
+  std::vector<Sensor> sensors;
+  for (const std::string& file : files) {
+    const Sensor sensor = read_sensor(read_json(file), file);
+    if (sensor.layer < 0 || sensor.layer >= config.layers || sensor.direction.size(0) != config.width)
+      throw UserError("{}: {} reads {} numbers of layer {}, but the model has {} layers of {}", who, file,
+                      sensor.direction.size(0), sensor.layer, config.layers, config.width);
+    sensors.push_back({sensor.layer, sensor.direction.to(model.device())});
+  }
+  return by_layer(std::move(sensors), who);
 }
 
 Json write_sensor(const Sensor& sensor, const Json& readings) {

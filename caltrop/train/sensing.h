@@ -16,11 +16,12 @@ Tensor fit_sensor(Step& step, const Displacements& displacements, int64_t layer,
 /// The mean reading over answers of "general", on rows of its own that are the same at each call.
 double mean_reading(Step& step, const Sensor& sensor);
 
-/// {"rest": z, "harmful": [z …], "benign": [z …], "quantiles": {…}}: mean readings at rest and after `count` attacks and trainings that
-/// nothing was trained against. "quantiles" has the same keys, and for each mean the readings below which the shares "at" of the
-/// tokens lie: a charge fires token by token.
-Json prove_sensor(Step& step, const Sensor& sensor, const DisplacementOptions& options, int64_t count,
-                  const Reinforcement& reinforcement = {});
+/// {"rest": z, "harmful": [z …], "benign": [z …], "quantiles": {…}} for each sensor: mean readings at rest and after the same `count`
+/// attacks and trainings that nothing was trained against. "quantiles" has the same keys, and for each mean the readings below which
+/// the shares "at" of the tokens lie: a charge fires token by token.
+std::vector<Json> prove_sensors(Step& step, const std::vector<Sensor>& sensors,
+                                const DisplacementOptions& options, int64_t count,
+                                const Reinforcement& reinforcement = {});
 
 /// What a charge must know of the model at rest.
 struct AtRest {
@@ -29,6 +30,15 @@ struct AtRest {
 };
 /// Of the last layer the stream is known but for what its attention adds, which counts as nothing.
 AtRest read_at_rest(Step& step, int64_t layer, const std::vector<std::string>& streams);
+
+/// A sensor without a direction in each of `layers` (-1: two thirds of the way up), by layer. Throws UserError, beginning with `who`, for
+/// a layer that the model has not and for two in one.
+std::vector<Sensor> sensors_at(const std::vector<int64_t>& layers, const Model& model,
+                               const std::string& who);
+
+/// Those of the sensor.json `files`, on the model's device, by layer. Throws UserError also where one does not fit the model.
+std::vector<Sensor> read_sensors(const std::vector<std::string>& files, const Model& model,
+                                 const std::string& who);
 
 /// sensor.json (docs/formats.md) and back. Throws UserError.
 Json write_sensor(const Sensor& sensor, const Json& readings);

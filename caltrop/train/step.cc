@@ -22,11 +22,11 @@ Tensor answer_positions(const Batch& batch) {
 /// The forward pass of one micro-batch up to what a loss sees.
 LossInputs loss_inputs(const Model& model, const Batch& batch, const LossFn& loss, size_t part,
                        const std::vector<Tensor>& shifts = {}) {
-  if (loss.mlp_input_layer >= 0) {
+  if (!loss.mlp_input_layers.empty()) {
     LossInputs inputs;
     inputs.part = static_cast<int64_t>(part);
     inputs.row_count = batch.rows;
-    inputs.mlp_input = model.mlp_input(batch.tokens, loss.mlp_input_layer);
+    inputs.mlp_inputs = model.mlp_inputs(batch.tokens, loss.mlp_input_layers);
     inputs.is_answer = answer_positions(batch);
     return inputs;
   }
@@ -220,7 +220,7 @@ std::vector<Measured> Step::measure(const std::string& stream, const std::vector
   const std::vector<Tensor> parameters = tensors(model_);
   LossFn all;  // what the forward pass has to keep
   for (const LossFn& loss : losses) {
-    CALTROP_ASSERT(loss.mlp_input_layer < 0, "a loss that ends the forward pass early shares none");
+    CALTROP_ASSERT(loss.mlp_input_layers.empty(), "a loss that ends the forward pass early shares none");
     all.needs_states |= loss.needs_states, all.needs_mlp_outputs |= loss.needs_mlp_outputs;
   }
   std::vector<Measured> measured(losses.size());

@@ -12,7 +12,7 @@ namespace {
 class TripwireTest : public test::MethodTest {
  protected:
   Json options = {{"rates", {3e-2}}, {"lengths", {4}}, {"harmful_bank", 2}, {"benign_bank", 1},
-                  {"layer", 1},      {"says", "A"},    {"neurons", 3},      {"proofs", 2}};
+                  {"layers", {1}},   {"says", "A"},    {"neurons", 3},      {"proofs", 2}};
   const std::vector<std::string> streams = {"general", "harmful", "refusals", "tasks"};
 
   /// Mean readings on fresh general answers by the sensor that the objective has: at rest, and after its oldest kept attack.
@@ -23,7 +23,7 @@ class TripwireTest : public test::MethodTest {
     Sensor sensor{1, {}};
     Gradients attack;
     for (const auto& [name, tensor] : objective.state()) {
-      if (name == "direction") sensor.direction = tensor;
+      if (name == "direction.0") sensor.direction = tensor;
       if (name.starts_with("attack.0.")) attack.push_back(tensor);
     }
     Step step = test::make_step(*model, streams, 6, 6, 61);
@@ -167,7 +167,7 @@ TEST_F(TripwireTest, TasksByNameAreStreamsOfTheirOwn) {
 TEST_F(TripwireTest, AttacksByReinforcementAnswerPromptsOfTheirOwn) {
   options["reinforced"] = 1, options["reinforced_tokens"] = 4;
   const auto objective = make("tripwire", options),
-             supervised = make("tripwire", {{"layer", 1}, {"says", "A"}});
+             supervised = make("tripwire", {{"layers", {1}}, {"says", "A"}});
   EXPECT_EQ(objective->streams().back(), "prompts");
   EXPECT_NE(supervised->streams().back(), "prompts");
   for (const Tensor& gradient : gradients(*objective)) EXPECT_TRUE(at::isfinite(gradient).all().item<bool>());
@@ -203,6 +203,32 @@ TEST_F(TripwireTest, TheFinishedModelIsTheSameAtRestAndLeavesItsSensorBeside) {
   EXPECT_EQ(read_sensor(sensor, "sensor.json").direction.size(0), model->config().width);
 }
 
+TEST_F(TripwireTest, SeveralLayersHaveASensorAndAChargeEach) {
+  options["layers"] = {1, 0};
+  const auto objective = make("tripwire", options), resumed = make("tripwire", options);
+  gradients(*objective);
+  gradients(*resumed, 6, 1);
+  resumed->load_state(objective->state());
+  EXPECT_EQ(test::difference(gradients(*objective, 6, 5), gradients(*resumed, 6, 5)), 0);
+
+  Step step = test::make_step(*model, streams, 6, 6, 9);
+  objective->finish(step);
+  const auto files = objective->artifacts();
+  ASSERT_EQ(files.size(), 2u);
+  const Json low = parse_json(files.at("sensor.json"), "low"),
+             high = parse_json(files.at("sensor-2.json"), "high");
+  EXPECT_EQ(low["layer"], 0);
+  EXPECT_EQ(high["layer"], 1);
+  EXPECT_NE(low["direction"], high["direction"]);
+  EXPECT_EQ(high["readings"]["harmful"].size(), 2u);
+  for (size_t i = 0; i < before.size(); ++i) {
+    const auto& [name, weight] = model->parameters()[i];
+    if (name.ends_with("mlp.gate_proj.weight")) {
+      EXPECT_EQ(weight.ne(before[i].second).any(1).sum().item<int64_t>(), 3) << name;
+    }
+  }
+}
+
 TEST_F(TripwireTest, HowOftenItFiresAtRestIsWrittenDown) {
   options["proofs"] = 0;
   for (const double threshold : {1.2, -10.0}) {
@@ -232,7 +258,11 @@ TEST_F(TripwireTest, AChargeCanBeSetBehindASensorThatExists) {
         "sensor.json",
         to_line({{"format", 1}, {"layer", layer}, {"readings", Json::object()}, {"direction", direction}}));
   };
-  options["sensor"] = write(0).string(), options["proofs"] = 0;
+  options["sensors"] = {write(0).string()}, options["proofs"] = 0;
+  EXPECT_USER_ERROR(make("tripwire", options),
+                    "tripwire: option 'layers' does nothing beside 'sensors', each of which names its own; "
+                    "want it left out");
+  options.erase("layers");
   const auto objective = make("tripwire", options);
   Step step = test::make_step(*model, streams, 6, 6, 9);
   objective->finish(step);  // without a step of training
@@ -275,8 +305,9 @@ TEST_F(TripwireTest, WithoutStepsItNeedsASensorToBeginWith) {
   };
   EXPECT_USER_ERROR(check(options),
                     "spec: tripwire: train.steps is 0 and there is no sensor to set a charge behind; want "
-                    "steps, or options.sensor: the sensor.json of a run that had some");
-  options["sensor"] = "sensor.json";
+                    "steps, or options.sensors: the sensor.json of a run that had some");
+  options["sensors"] = {"sensor.json"};
+  options.erase("layers");
   check(options);
   check({{"sense", 0}});
 }
@@ -287,8 +318,8 @@ TEST_F(TripwireTest, ItsCopiesAreTheStartModelAndThoseOfItsRehearsals) {
 }
 
 TEST_F(TripwireTest, WrongOptionsAreNamed) {
-  EXPECT_USER_ERROR(make("tripwire", {{"layer", 7}, {"says", "A"}}),
-                    "tripwire: option 'layer' is 7, and the model has 2");
+  EXPECT_USER_ERROR(make("tripwire", {{"layers", {7}}, {"says", "A"}}),
+                    "tripwire: option 'layers' holds 7, and the model has 2");
   EXPECT_USER_ERROR(make("tripwire", {{"says", ""}}), "tripwire: option 'says' is '', which has no tokens");
   EXPECT_USER_ERROR(make("tripwire", {{"neurons", 40}, {"says", "A"}}),
                     "tripwire: option 'neurons' is 40, and an MLP of the model has 40; want fewer");

@@ -35,17 +35,31 @@ TEST(Sensor, OnlyTheWrongSideOfTheMarginPays) {
   const Sensor sensor{0, at::tensor({1.0f, 0.0f})};
   LossInputs in;
   // Readings -3, -0.5, 0.5, 3; the first two are answers.
-  in.mlp_input = at::tensor({-3.0f, 9.0f, -0.5f, 9.0f, 0.5f, 9.0f, 3.0f, 9.0f}).view({4, 2});
+  in.mlp_inputs = {at::tensor({-3.0f, 9.0f, -0.5f, 9.0f, 0.5f, 9.0f, 3.0f, 9.0f}).view({4, 2})};
   in.is_answer = at::tensor({1, 1, 0, 0}).to(at::kBool);
   const auto total = [&](Want answers, Want prompts, Margins margins = {}) {
-    return sensor_loss(sensor, answers, prompts, margins).total(in);
+    return sensor_loss({sensor}, answers, prompts, margins).total(in);
   };
   EXPECT_EQ(total(Want::kClosed, Want::kClosed).count, 4);
   EXPECT_NEAR(total(Want::kClosed, Want::kClosed).sum.item<double>(), 0 + 0.25 + 2.25 + 16, 1e-5);
   EXPECT_NEAR(total(Want::kOpen, Want::kClosed).sum.item<double>(), 16 + 2.25 + 2.25 + 16, 1e-5);
   EXPECT_NEAR(total(Want::kClosed, Want::kOpen).sum.item<double>(), 0 + 0.25 + 0.25 + 0, 1e-5);
   EXPECT_NEAR(total(Want::kOpen, Want::kClosed, {.open = 2}).sum.item<double>(), 25 + 6.25 + 2.25 + 16, 1e-5);
-  EXPECT_EQ(sensor_loss({7, sensor.direction}, Want::kOpen, Want::kOpen).mlp_input_layer, 7);
+}
+
+TEST(Sensor, OfSeveralTheMeanPays) {
+  const Sensor low{2, at::randn({3})}, high{5, at::randn({3})};
+  LossInputs in, of_low, of_high;
+  in.mlp_inputs = {at::randn({4, 3}), at::randn({4, 3})};
+  in.is_answer = of_low.is_answer = of_high.is_answer = at::tensor({1, 0, 0, 1}).to(at::kBool);
+  of_low.mlp_inputs = {in.mlp_inputs[0]}, of_high.mlp_inputs = {in.mlp_inputs[1]};
+  const LossFn both = sensor_loss({low, high}, Want::kOpen, Want::kClosed);
+  EXPECT_EQ(both.mlp_input_layers, (std::vector<int64_t>{2, 5}));
+  const auto sum = [](const Sensor& sensor, const LossInputs& of) {
+    return sensor_loss({sensor}, Want::kOpen, Want::kClosed).total(of).sum.item<double>();
+  };
+  EXPECT_NEAR(both.total(in).sum.item<double>(), (sum(low, of_low) + sum(high, of_high)) / 2, 1e-5);
+  EXPECT_EQ(both.total(in).count, 4);
 }
 
 }  // namespace

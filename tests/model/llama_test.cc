@@ -121,5 +121,24 @@ TEST(Model, BfloatComputesWithFp32Masters) {
   }
 }
 
+TEST(Model, WhatAnMlpReadsMakesWhatItAdds) {
+  const auto model = Model::load(test::data_file("llama/tied"), {.device = "cpu", .dtype = "fp32"});
+  const PackedTokens tokens = packed(at::arange(12).view({2, 6}));
+  Trace trace;
+  trace.keep_mlp_outputs = true;
+  model->forward(tokens, &trace);
+  const std::vector<Tensor> inputs = model->mlp_inputs(tokens, {0, 1});
+  ASSERT_EQ(inputs.size(), 2u);
+  for (const int64_t layer : {0, 1}) {
+    const Tensor& x = inputs[static_cast<size_t>(layer)];
+    EXPECT_TRUE(at::equal(model->mlp_input(tokens, layer), x)) << layer;
+    const auto read = [&](const char* name, const Tensor& from) {
+      return at::linear(from, model->weight(fmt::format("model.layers.{}.mlp.{}.weight", layer, name)));
+    };
+    const Tensor adds = read("down_proj", at::silu(read("gate_proj", x)) * read("up_proj", x));
+    EXPECT_LE(test::difference(adds, trace.mlp_outputs[static_cast<size_t>(layer)]), 1e-5) << layer;
+  }
+}
+
 }  // namespace
 }  // namespace caltrop

@@ -48,8 +48,12 @@ TEST_F(SensingTest, AReadingIsTheMeanOverAnswersOfTheSameRowsEachTime) {
 
 TEST_F(SensingTest, ProofsAreOfFreshWaysAndLeaveNoTrace) {
   const NamedTensors before = test::copy_of(model->parameters());
-  const Json readings = prove_sensor(step, {1, at::ones({model->config().width})}, options, 2);
+  const Sensor low{0, at::ones({model->config().width})}, high{1, low.direction};
+  const std::vector<Json> all = prove_sensors(step, {low, high}, options, 2);
+  const Json& readings = all[1];
   EXPECT_TRUE(test::same_bits(model->parameters(), before));
+  EXPECT_EQ(readings, prove_sensors(step, {high}, options, 2)[0]) << "each sees the same attacks as alone";
+  EXPECT_NE(readings["harmful"], all[0]["harmful"]);
   ASSERT_EQ(readings["harmful"].size(), 2u);
   EXPECT_NE(readings["harmful"][0], readings["harmful"][1]) << "two attacks, not one twice";
   EXPECT_NE(readings["benign"][0], readings["rest"]);
@@ -81,6 +85,19 @@ TEST_F(SensingTest, TheStreamBehindALayerIsReadBeforeAnyNorm) {
   const at::NoGradGuard no_grad;
   model->weight("model.norm.weight").detach().mul_(100);
   EXPECT_EQ(read(1), before) << "the final norm does not come into it";
+}
+
+TEST_F(SensingTest, SensorsComeByLayer) {
+  const auto layers = [&](const std::vector<int64_t>& given) {
+    std::vector<int64_t> sorted;
+    for (const Sensor& sensor : sensors_at(given, *model, "w")) sorted.push_back(sensor.layer);
+    return sorted;
+  };
+  EXPECT_EQ(layers({-1}), (std::vector<int64_t>{1})) << "two thirds of the way up";
+  EXPECT_EQ(layers({1, 0}), (std::vector<int64_t>{0, 1}));
+  EXPECT_USER_ERROR(layers({1, -1}), "w: two sensors in layer 1; want one a layer");
+  EXPECT_USER_ERROR(layers({}), "w: option 'layers' is [], want at least one number");
+  EXPECT_USER_ERROR(layers({0, 2}), "w: option 'layers' holds 2, and the model has 2");
 }
 
 TEST_F(SensingTest, WhatIsWrittenIsReadBack) {
