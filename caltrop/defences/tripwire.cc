@@ -178,9 +178,8 @@ class Tripwire final : public Objective {
   void finish(Step& step) override {
     if (options_.sense == 0 || !sensors_.front().direction.defined()) return;
     readings_ = prove_sensors(step, sensors_, options_, options_.proofs, displacements_.reinforcement());
-    // The prompts of refusals are the harmful ones.
     const Tensor says = step.model().head().detach().to(at::kFloat)[says_];
-    for (size_t i = 0; i < sensors_.size(); ++i)
+    for (size_t i = 0; i < sensors_.size(); ++i)  // at rest: refusals have the harmful prompts
       readings_[i].update(set_charge(step, sensors_[i], benign_streams(), says, options_,
                                      i == 0 ? "charge" : fmt::format("charge {}", i + 1)));
   }

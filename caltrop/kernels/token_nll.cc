@@ -19,7 +19,8 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 using torch::autograd::variable_list;
 
-constexpr int64_t kChunk = 256;  // rows of logits at a time
+constexpr int64_t kChunk = 256;           // rows of logits at a time
+constexpr int64_t kRowsElsewhere = 1024;  // off the CPU and under MathMode, where autograd keeps them all
 
 /// Turns a row of logits into probabilities in place and returns -log p(label).
 CALTROP_VECTOR_TARGETS
@@ -118,11 +119,17 @@ struct TokenNll : Function<TokenNll> {
 
 Tensor token_nll(const Tensor& hidden, const Tensor& head, const Tensor& labels, int64_t keep) {
   if (hidden.is_cpu() && !MathMode::enabled())
-    return TokenNll::apply(hidden, head, labels.contiguous(), keep);
-  const Tensor logits = apply_linear(hidden, head).to(at::kFloat);
-  if (!MathMode::enabled())  // one copy of the logits for the backward instead of four
-    return at::cross_entropy_loss(logits, labels, {}, at::Reduction::None);
-  return at::logsumexp(logits, -1) - logits.gather(-1, labels.unsqueeze(-1)).squeeze(-1);
+    return TokenNll::apply(hidden, head, labels.contiguous(), c10::GradMode::is_enabled() ? keep : 0);
+  std::vector<Tensor> parts;
+  for (int64_t begin = 0; begin < hidden.size(0); begin += kRowsElsewhere) {
+    const int64_t m = std::min(kRowsElsewhere, hidden.size(0) - begin);
+    const Tensor logits = apply_linear(hidden.narrow(0, begin, m), head).to(at::kFloat),
+                 label = labels.narrow(0, begin, m);
+    parts.push_back(MathMode::enabled()  // else one copy of the logits for the backward instead of four
+                        ? at::logsumexp(logits, -1) - logits.gather(-1, label.unsqueeze(-1)).squeeze(-1)
+                        : at::cross_entropy_loss(logits, label, {}, at::Reduction::None));
+  }
+  return parts.size() == 1 ? parts.front() : at::cat(parts);
 }
 
 }  // namespace caltrop

@@ -2,7 +2,7 @@
 //
 // Logits [M,V] are the largest tensor of a training step (V is 49k to 262k), so on the CPU they exist for one chunk of
 // rows at a time; up to a budget the probabilities are kept for the backward, beyond it they are computed again, to the
-// same bits. Elsewhere, and under MathMode, all logits exist at once. Tested by tests/kernels/kernels_test.cc against
+// same bits. Elsewhere, and under MathMode, one copy of all logits waits for the backward. Tested by tests/kernels/kernels_test.cc against
 // log_softmax, and by finite differences, and by tests/kernels/token_nll_test.cc.
 #pragma once
 

@@ -119,9 +119,11 @@ void Model::grow_rotary(const PackedTokens& tokens) const {
 }
 
 std::vector<Tensor> Model::mlp_inputs(const PackedTokens& tokens, const std::vector<int64_t>& layers) const {
-  CALTROP_ASSERT(!layers.empty() && std::is_sorted(layers.begin(), layers.end()), "layers out of order");
+  CALTROP_ASSERT(!layers.empty() && std::is_sorted(layers.begin(), layers.end(), std::less_equal<>()),
+                 "layers out of order");
   const int64_t last = layers.back();
-  CALTROP_ASSERT(layers.front() >= 0 && last < config_.layers, "layer {} of {}", last, config_.layers);
+  CALTROP_ASSERT(layers.front() >= 0 && last < config_.layers, "layers {} to {} of {}", layers.front(), last,
+                 config_.layers);
   grow_rotary(tokens);
   Trace trace;
   trace.mlp_input_layers = layers;

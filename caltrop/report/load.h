@@ -60,7 +60,7 @@ struct ProofModel {
   std::string after;  // the defence whose model it began with; "": the undefended one's
   std::string dtype;  // what it was trained in
   Json options;
-  NumbersByName cost;     // steps, seconds, threads, peak_memory_bytes, forward_passes, backward_passes
+  NumbersByName cost;     // steps, seconds, peak_memory_bytes, … (docs/formats.md, `cost`)
   NumbersByName at_rest;  // before any attack
 
   /// It holds no trap: every other model is compared with it. It may have been made by a method (alignment) even so.

@@ -92,10 +92,8 @@ std::string cost_table(const Proof& proof) {
          share_at_rest(model, bare, "refusal_rate")});
     if (has_diversity) lines.back().push_back(ratio_at_rest(model, bare, "sampled_distinct_2"));
   }
-  Cells head = {"model",          "method",
-                "steps",          "passes a step, forward and backward",
-                "seconds a step", "peak memory of the process",
-                "ability",        "benign NLL",
+  Cells head = {"model",          "method",      "steps",   "passes a step, forward and backward",
+                "seconds a step", "peak memory", "ability", "benign NLL",
                 "over-refusal",   "refusal"};
   if (has_diversity) head.emplace_back("distinct-2 at T = 1");
   return table(head, lines);

@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 
 #include "caltrop/base/files.h"
+#include "caltrop/base/memory.h"
 #include "caltrop/io/model_folder.h"
 #include "caltrop/record/run_dir.h"
 #include "caltrop/run/failure.h"
@@ -26,6 +27,7 @@ EvaluationData evaluation_data(const Domain& domain, const EvaluateOptions& opti
 }
 
 NamedNumbers run_evaluate(const EvaluateSpec& spec, const std::filesystem::path& out) {
+  restart_peak_memory();  // before there is a run directory, which notes it at once
   const Domain domain = load_domain(spec.domain);
   const Json resolved = {{"kind", "evaluate"},
                          {"model", spec.model.string()},

@@ -163,6 +163,7 @@ Json write_stage_spec(const StageSpec& spec) {
 }
 
 Json run_stage(const StageSpec& spec, const fs::path& out, const Evaluated* at_rest) {
+  restart_peak_memory();  // before there is a run directory, which notes it at once
   const std::string title = fmt::format("{} {}", kind_name(spec.kind), spec.method);
   const Domain domain = load_domain(spec.domain);
   const Json resolved = write_stage_spec(spec);
@@ -192,7 +193,6 @@ Json run_stage(const StageSpec& spec, const fs::path& out, const Evaluated* at_r
     return opened->manifest();
   }
   try {
-    restart_peak_memory();
     // All that can be wrong with the input is found before a new directory is made.
     const auto seed = static_cast<uint64_t>(spec.seed);
     const std::string split = split_of(spec.kind);

@@ -48,9 +48,9 @@ double silent_threshold(const Sensor& sensor, const Tensor& inputs);
 void install_charge(const Model& model, const Sensor& sensor, const Tensor& inputs, double stream_length,
                     const Tensor& direction, const ChargeOptions& options, RandomStream random);
 
-/// The same with what the model reads at rest on the rows of `streams`, and the threshold counted as the options say: {"highest_at_rest":
-/// the highest reading there, "threshold": tau, "fires_at_rest": the share of the tokens read on which the charge opens}; without
-/// neurons the first alone. Warns where it fires. `name`: of its random stream.
+/// Reads the rows of `streams` at rest, counts the threshold as the options say, and installs the charge: {"highest_at_rest": the highest
+/// reading there, "threshold": tau, "fires_at_rest": the share of the tokens read on which the charge opens}; without neurons the
+/// first alone. Warns where it fires. `name`: its random numbers are drawn under this name.
 Json set_charge(Step& step, const Sensor& sensor, const std::vector<std::string>& streams,
                 const Tensor& direction, const ChargeOptions& options, const std::string& name);
 

@@ -80,7 +80,7 @@ std::vector<MetricDeclaration> training_numbers() {
       {"learning_rate", "", "", "learning rate of the step"},
       {"tokens_per_second", "1/s", "higher", "tokens of the rows seen in the training section, per second"},
       {"seconds", "s", "lower", "time spent in the training section since the start of the run"},
-      {"memory", "bytes", "lower", "peak resident memory of the process"}};
+      {"memory", "bytes", "lower", "peak resident memory of the run"}};
 }
 
 TrainTotals train(const Model& model, Objective& objective, std::map<std::string, Stream> streams,

@@ -227,6 +227,16 @@ TEST_F(TripwireTest, SeveralLayersHaveASensorAndAChargeEach) {
       EXPECT_EQ(weight.ne(before[i].second).any(1).sum().item<int64_t>(), 3) << name;
     }
   }
+
+  // They can be gone on with, in any order.
+  const test::ScratchFolder folder;
+  options.erase("layers"), options["proofs"] = 0;
+  options["sensors"] = {folder.write("high", files.at("sensor-2.json")).string(),
+                        folder.write("low", files.at("sensor.json")).string()};
+  const auto again = make("tripwire", options);
+  again->finish(step);
+  EXPECT_EQ(parse_json(again->artifacts().at("sensor.json"), "low")["direction"], low["direction"]);
+  EXPECT_EQ(parse_json(again->artifacts().at("sensor-2.json"), "high")["direction"], high["direction"]);
 }
 
 TEST_F(TripwireTest, HowOftenItFiresAtRestIsWrittenDown) {

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include "caltrop/kernels/math_mode.h"
 #include "tests/support/support.h"
 
 namespace caltrop {
@@ -23,6 +24,18 @@ TEST(TokenNll, WhatIsKeptForTheBackwardChangesNoBit) {
     EXPECT_TRUE(at::equal(kept[i], half[i])) << i;
     EXPECT_TRUE(at::equal(kept[i], again[i])) << i;
   }
+}
+
+TEST(TokenNll, ManyRowsAreTakenInPiecesUnderMathModeToo) {
+  at::manual_seed(3);
+  const MathMode mode(true);
+  const Tensor hidden = at::randn({2500, 4}).requires_grad_(true), head = at::randn({9, 4}),
+               labels = at::randint(0, 9, {2500}, at::kLong);
+  const Tensor expected = at::cross_entropy_loss(at::linear(hidden, head), labels, {}, at::Reduction::None);
+  const Tensor nll = token_nll(hidden, head, labels);
+  EXPECT_TRUE(at::allclose(nll, expected, 1e-5, 1e-6));
+  EXPECT_TRUE(at::allclose(torch::autograd::grad({nll.sum()}, {hidden})[0],
+                           torch::autograd::grad({expected.sum()}, {hidden})[0], 1e-5, 1e-5));
 }
 
 }  // namespace

@@ -1,10 +1,12 @@
 #include "caltrop/run/stage.h"
 
+#include <fstream>
 #include <limits>
 
 #include <ATen/ATen.h>
 
 #include "caltrop/base/files.h"
+#include "caltrop/base/memory.h"
 #include "caltrop/io/model_folder.h"
 #include "caltrop/record/metrics.h"
 #include "caltrop/record/run_dir.h"
@@ -112,6 +114,17 @@ TEST_F(StageTest, TheManifestSaysWhatWasDone) {
     EXPECT_TRUE(manifest["inputs"].contains((model / text).string())) << text;
   EXPECT_EQ(manifest["inputs"].size(), 9u);  // and domain.yaml, its five parts, the model
   EXPECT_FALSE(fs::exists(scratch / "attack/state"));
+}
+
+// A proof makes the folder first, and a run notes its peak as soon as it has a manifest.
+TEST_F(StageTest, ItsPeakOfMemoryIsNotThatOfTheRunBefore) {
+  constexpr int64_t kBefore = int64_t{1} << 30;
+  at::zeros({kBefore}, at::kByte).fill_(1);
+  ASSERT_GE(peak_memory(), kBefore);
+  if (!std::ofstream("/proc/self/clear_refs").is_open())
+    GTEST_SKIP() << "this system does not count a peak anew (/proc/self/clear_refs)";
+  fs::create_directories(scratch / "made");
+  EXPECT_LT(run(spec("align"), "made")["peak_memory_bytes"].get<int64_t>(), kBefore);
 }
 
 TEST_F(StageTest, AnAttackerWhoHasWhatHeWantsStops) {
