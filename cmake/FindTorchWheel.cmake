@@ -24,7 +24,7 @@ endif()
 
 file(STRINGS "${TORCH_DIR}/share/cmake/Torch/TorchConfig.cmake" _abi REGEX "GLIBCXX_USE_CXX11_ABI=0")
 if(_abi)
-  message(FATAL_ERROR "${TORCH_DIR} was built with the old C++ ABI (_GLIBCXX_USE_CXX11_ABI=0); torch 2.7 or newer is needed.")
+  message(FATAL_ERROR "${TORCH_DIR} was built with the old C++ ABI (_GLIBCXX_USE_CXX11_ABI=0); torch 2.9 or newer is needed.")
 endif()
 
 add_library(TorchWheel::torch INTERFACE IMPORTED)

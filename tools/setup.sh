@@ -4,7 +4,7 @@
 # Every step first looks whether there is something to do, so all of it can be asked for each time. What was fetched is
 # recorded in .cache/stamps with what it depended on, and only after it is complete: an interrupted step is done anew.
 
-readonly torch_version=2.13.0 oldest_torch=2.7
+readonly torch_version=2.13.0 oldest_torch=2.9
 readonly node_version=24.19.0 oldest_node=18
 readonly uplot_version=1.6.32 playwright_version=1.65.1 clang_format_version=19.1.7 smollm2_version=0.1.2
 
