@@ -1,9 +1,8 @@
 #include "caltrop/base/memory.h"
 
-#include <fstream>
 #include <vector>
 
-#include <gtest/gtest.h>
+#include "tests/support/support.h"
 
 namespace caltrop {
 namespace {
@@ -20,7 +19,7 @@ TEST(Memory, APeakIsCountedAnew) {
   const int64_t of_the_first = peak_memory();
   EXPECT_GE(of_the_first, kLarge);
   restart_peak_memory();
-  if (!std::ofstream("/proc/self/clear_refs").is_open())
+  if (!test::counts_peaks_anew())
     GTEST_SKIP() << "this system does not count a peak anew (/proc/self/clear_refs)";
   EXPECT_LT(peak_memory(), of_the_first - kLarge / 2);
   use_and_free();

@@ -25,6 +25,9 @@ class ScratchFolder {
   std::filesystem::path path_;
 };
 
+/// Whether this system counts a process's peak of memory anew when it is asked to; some containers refuse.
+bool counts_peaks_anew();
+
 /// tests/data/<name>.
 std::filesystem::path data_file(const std::string& name);
 
