@@ -67,6 +67,7 @@ class RepNoise final : public Objective {
     return {"refusals", "harmful", "general"};
   }
   int64_t weight_copies() const override { return 1; }
+  bool reads_every_layer() const override { return options_.ascend > 0; }
 
   std::vector<MetricDeclaration> logged() const override {
     return {{"refuse_loss", "nats/token", "lower", "cross-entropy of refusals to restricted requests"},

@@ -74,6 +74,7 @@ class Seam final : public Objective {
   int64_t weight_copies() const override {
     return options_.couple > 0 ? /*two gradients and a direction*/ 3 + options_.copies() : 2;
   }
+  bool reads_every_layer() const override { return true; }
   bool needs_fp32() const override { return options_.couple > 0 && options_.takes_differences(); }
 
   std::vector<MetricDeclaration> logged() const override {

@@ -7,10 +7,6 @@
 
 namespace caltrop {
 
-namespace {
-constexpr int64_t kKeptOfAllStates = 4 * kKeptProbabilities;  // enough for a usual batch of a small model
-}
-
 LossFn layerwise_loss() {
   LossFn loss;
   loss.needs_states = true;

@@ -146,7 +146,7 @@ Tensor Model::forward(const PackedTokens& tokens, Trace* trace) const {
 }
 
 int64_t predicted_memory(const ModelConfig& c, at::ScalarType dtype, int64_t moments, int64_t copies,
-                         int64_t tokens, int64_t labels) {
+                         int64_t tokens, int64_t probabilities) {
   int64_t parameters = 0;
   for (const auto& [name, shape] : parameter_shapes(c)) {
     int64_t count = 1;
@@ -159,8 +159,7 @@ int64_t predicted_memory(const ModelConfig& c, at::ScalarType dtype, int64_t mom
   // and product.
   const int64_t per_token = 5 * c.width + 4 * (c.heads + c.kv_heads) * c.head_width + 3 * c.inner_width;
   const int64_t activations = tokens * c.layers * per_token * element;
-  const int64_t logits =
-      std::min<int64_t>(labels * c.vocabulary * 4, int64_t{512} << 20) + 2 * 256 * c.vocabulary * 4;
+  const int64_t logits = probabilities + 2 * 256 * c.vocabulary * 4;
   const int64_t program = int64_t{250} << 20;  // libtorch itself and its thread pools
   return weights + activations + logits + program;
 }

@@ -30,7 +30,7 @@ struct Trace {
   std::vector<Tensor> states;     // out: h_0 (embedding) .. h_{L-1} and h_L after the final norm, each [N,D]
   bool keep_mlp_outputs = false;  // in: keep what each layer's MLP adds to the residual stream
   std::vector<Tensor> mlp_outputs;        // out: [N,D] each
-  std::vector<int64_t> mlp_input_layers;  // in: keep what the MLPs of these layers read
+  std::vector<int64_t> mlp_input_layers;  // in: keep what the MLPs of these layers read; ascending
   std::vector<Tensor> mlp_inputs;         // out: [N,D] each
   std::vector<Tensor>
       attention_shifts;  // in: added to each layer's attention output, [N,D] each; empty: nothing is
@@ -98,9 +98,9 @@ class Model {
 };
 
 /// What a run with this model needs at its peak, in bytes: masters, gradients, `moments` fp32 copies for the
-/// optimizer, `copies` further copies of all weights for the method, and activations for `tokens` tokens of
-/// which `labels` have a loss.
+/// optimizer, `copies` further copies of all weights for the method, and activations for `tokens` tokens, of
+/// which `probabilities` bytes wait for the backward behind the head.
 int64_t predicted_memory(const ModelConfig& config, at::ScalarType dtype, int64_t moments, int64_t copies,
-                         int64_t tokens, int64_t labels);
+                         int64_t tokens, int64_t probabilities);
 
 }  // namespace caltrop

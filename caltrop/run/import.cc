@@ -1,8 +1,11 @@
 #include "caltrop/run/import.h"
 
+#include <algorithm>
+
 #include "caltrop/base/error.h"
 #include "caltrop/base/log.h"
 #include "caltrop/io/gguf_names.h"
+#include "caltrop/kernels/token_nll.h"
 #include "caltrop/model/model.h"
 #include "caltrop/run/model_files.h"
 #include "caltrop/text/chat.h"
@@ -128,7 +131,8 @@ std::string describe_model(const fs::path& folder) {
   line("ends answers", join(ends));
   line("training",
        fmt::format("AdamW in fp32 with 8 rows of 96 tokens needs about {}",
-                   human_bytes(static_cast<double>(predicted_memory(c, at::kFloat, 2, 0, 768, 384)))));
+                   human_bytes(static_cast<double>(predicted_memory(
+                       c, at::kFloat, 2, 0, 768, std::min(384 * c.vocabulary * 4, kKeptProbabilities))))));
   line("sha256", files.sha256());
   return text;
 }

@@ -10,6 +10,7 @@
 #include "caltrop/base/log.h"
 #include "caltrop/base/memory.h"
 #include "caltrop/io/model_folder.h"
+#include "caltrop/loss/layers.h"
 #include "caltrop/model/decoder.h"
 #include "caltrop/record/run_dir.h"
 #include "caltrop/run/evaluate.h"
@@ -71,8 +72,13 @@ int64_t forecast(const StageSpec& spec, const Model& model, const Objective& obj
   }
   const bool lora = spec.train.lora_rank > 0;  // keeps the weights that it started from, and small factors
   const int64_t copies = objective.weight_copies() + /*clean model*/ 1 + /*decoding copy*/ 1 + (lora ? 1 : 0);
-  return predicted_memory(model.config(), model.compute_dtype(), lora ? 0 : optimizer_moments(spec.train),
-                          copies, tokens, labels) +
+  const ModelConfig& c = model.config();
+  const int64_t logits = labels * c.vocabulary * int64_t{sizeof(float)};
+  const int64_t probabilities = objective.reads_every_layer()
+                                    ? std::min((c.layers + 1) * logits, kKeptOfAllStates)
+                                    : std::min(logits, kKeptProbabilities);
+  return predicted_memory(c, model.compute_dtype(), lora ? 0 : optimizer_moments(spec.train), copies, tokens,
+                          probabilities) +
          cache;
 }
 

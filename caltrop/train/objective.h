@@ -38,6 +38,9 @@ class Objective {
   /// forecast.
   virtual int64_t weight_copies() const { return 0; }
 
+  /// Whether it has a layerwise_loss(), which keeps more probabilities than a loss of answers: for the memory forecast.
+  virtual bool reads_every_layer() const { return false; }
+
   /// Of a method that answers prompts itself: how many responses to each, and tokens of each at most. For the memory forecast,
   /// and for the longest prompt.
   struct Answers {

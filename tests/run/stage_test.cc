@@ -1,6 +1,5 @@
 #include "caltrop/run/stage.h"
 
-#include <fstream>
 #include <limits>
 
 #include <ATen/ATen.h>
@@ -121,10 +120,22 @@ TEST_F(StageTest, ItsPeakOfMemoryIsNotThatOfTheRunBefore) {
   constexpr int64_t kBefore = int64_t{1} << 30;
   at::zeros({kBefore}, at::kByte).fill_(1);
   ASSERT_GE(peak_memory(), kBefore);
-  if (!std::ofstream("/proc/self/clear_refs").is_open())
+  if (!test::counts_peaks_anew())
     GTEST_SKIP() << "this system does not count a peak anew (/proc/self/clear_refs)";
   fs::create_directories(scratch / "made");
   EXPECT_LT(run(spec("align"), "made")["peak_memory_bytes"].get<int64_t>(), kBefore);
+}
+
+// repnoise without its ascent reads answers at the end only.
+TEST_F(StageTest, TheForecastCountsTheProbabilitiesOfEveryLayer) {
+  const auto predicted = [&](double ascend, const std::string& out) {
+    return run(spec("repnoise", {{"ascend", ascend}}), out)["predicted_memory_bytes"].get<int64_t>();
+  };
+  const Json config = ModelFolder::open(model).config();
+  const int64_t labels = /*rows*/ 2 * /*usual row*/ 96 / 2,
+                of_a_state = labels * config["vocab_size"].get<int64_t>() * int64_t{sizeof(float)};
+  EXPECT_EQ(predicted(1, "ascends") - predicted(0, "stays"),
+            config["num_hidden_layers"].get<int64_t>() * of_a_state);
 }
 
 TEST_F(StageTest, AnAttackerWhoHasWhatHeWantsStops) {
