@@ -1,5 +1,6 @@
 #include "caltrop/kernels/panel_tiles.h"
 
+#include "caltrop/kernels/amx_tiles.h"
 #include "caltrop/kernels/vector_target.h"
 
 #if defined(__x86_64__)
@@ -59,7 +60,12 @@ void tile_fp32(const TileArguments& t) {
   }
 }
 
-constexpr PanelTiles kFp32 = {.outputs = 2 * kLanes, .rows = 6, .depth = 192, .multiply = tile_fp32};
+constexpr PanelTiles kFp32 = {.outputs = 2 * kLanes,
+                              .rows = 6,
+                              .depth = 192,
+                              .multiple = 1,
+                              .interleaved = true,
+                              .multiply = tile_fp32};
 
 #if defined(__x86_64__)
 #define CALTROP_BF16_TARGET "avx512f,avx512bf16"
@@ -123,18 +129,24 @@ template <int ROWS>
   }
 }
 
-constexpr PanelTiles kBf16 = {.outputs = 32, .rows = 12, .depth = 96, .multiply = tile_bf16};
+constexpr PanelTiles kBf16 = {
+    .outputs = 32, .rows = 12, .depth = 96, .multiple = 1, .interleaved = true, .multiply = tile_bf16};
 #endif
 
 }  // namespace
 
-const PanelTiles* panel_tiles(at::ScalarType dtype) {
-  if (dtype == at::kFloat) return &kFp32;
+const PanelTiles* avx512_bf16_tiles() {
 #if defined(__x86_64__)
-  static const bool multiplies_bf16 = __builtin_cpu_supports("avx512bf16");
-  if (dtype == at::kBFloat16 && multiplies_bf16) return &kBf16;
+  static const bool has_it = __builtin_cpu_supports("avx512bf16");
+  if (has_it) return &kBf16;
 #endif
   return nullptr;
+}
+
+const PanelTiles* panel_tiles(at::ScalarType dtype) {
+  if (dtype == at::kFloat) return &kFp32;
+  if (dtype != at::kBFloat16) return nullptr;
+  return amx_tiles() != nullptr ? amx_tiles() : avx512_bf16_tiles();
 }
 
 }  // namespace caltrop

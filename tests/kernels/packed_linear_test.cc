@@ -2,20 +2,20 @@
 
 #include <ATen/ATen.h>
 
-#include "caltrop/kernels/panel_tiles.h"
+#include "caltrop/kernels/amx_tiles.h"
 #include "tests/support/support.h"
 
 namespace caltrop {
 namespace {
 
 /// Every number of rows in a tile, whole and broken panels, several pieces of depth, odd inputs.
-void expect_products(at::ScalarType dtype, double tolerance) {
+void expect_products(at::ScalarType dtype, const PanelTiles* tiles, double tolerance) {
   at::manual_seed(1);
   for (const int64_t inputs : {1, 7, 64, 431}) {
     for (const int64_t outputs : {1, 32, 77}) {
       const Tensor weight = at::randn({outputs, inputs}).to(dtype);
-      const PackedLinear packed(weight);
-      for (int64_t rows = 1; rows <= 27; ++rows) {
+      const PackedLinear packed(weight, tiles);
+      for (int64_t rows = 1; rows <= 35; ++rows) {
         const Tensor x = at::randn({rows, inputs});
         const Tensor product = packed(x);
         ASSERT_EQ(product.scalar_type(), at::kFloat);
@@ -29,11 +29,32 @@ void expect_products(at::ScalarType dtype, double tolerance) {
   }
 }
 
-TEST(PackedLinear, IsTheProductInFp32) { expect_products(at::kFloat, 2e-6); }
+TEST(PackedLinear, IsTheProductInFp32) { expect_products(at::kFloat, panel_tiles(at::kFloat), 2e-6); }
 
-TEST(PackedLinear, IsTheProductOfBf16NumbersSummedInFp32) {
-  // Where the processor has no instruction for it ATen multiplies, and rounds the sums to bf16.
-  expect_products(at::kBFloat16, panel_tiles(at::kBFloat16) != nullptr ? 2e-6 : 5e-3);
+TEST(PackedLinear, IsTheProductOfBf16NumbersByATen) {
+  expect_products(at::kBFloat16, nullptr, 5e-3);  // which rounds the sums to bf16
+}
+
+TEST(PackedLinear, IsTheProductOfBf16NumbersSummedInFp32ByAvx512) {
+  if (avx512_bf16_tiles() == nullptr) GTEST_SKIP() << "this processor has no AVX-512 BF16";
+  expect_products(at::kBFloat16, avx512_bf16_tiles(), 2e-6);
+}
+
+TEST(PackedLinear, IsTheProductOfBf16NumbersSummedInFp32ByAmx) {
+  if (amx_tiles() == nullptr) GTEST_SKIP() << "this processor has no AMX";
+  expect_products(at::kBFloat16, amx_tiles(), 2e-6);
+}
+
+// Decoding draws the same text whatever else is in the batch.
+TEST(PackedLinear, ARowDoesNotDependOnTheOthers) {
+  at::manual_seed(2);
+  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
+    const PackedLinear packed(at::randn({40, 70}).to(dtype));
+    const Tensor x = at::randn({50, 70}), all = packed(x);
+    if (panel_tiles(dtype) == nullptr) continue;  // ATen promises no such thing
+    for (int64_t row = 0; row < 50; ++row)
+      EXPECT_TRUE(at::equal(packed(x.narrow(0, row, 1)), all.narrow(0, row, 1))) << dtype << ", row " << row;
+  }
 }
 
 TEST(PackedLinear, AnswersInTheDtypeThatItIsAsked) {
