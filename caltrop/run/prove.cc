@@ -210,14 +210,19 @@ void check_inputs(const ProofSpec& spec, const std::string& source) {
       throw UserError("{}: {}: {}", source, where, error.what());
     }
   };
+  const auto check_folder = [&](const fs::path& folder, const std::string& where) {
+    if (!fs::is_directory(folder)) {
+      throw UserError("{}: {}: there is no model folder {}; another recipe may have to be run first", source,
+                      where, folder.string());
+    }
+  };
+  check_folder(spec.model, "model");
   for (const NamedStage& stage : spec.align) check(stage.spec, "align");
   for (const NamedStage& defence : spec.defences) {
     if (defence.folder.empty()) {
       check(defence.spec, "defences: " + defence.name);
-    } else if (!fs::is_directory(defence.folder)) {
-      throw UserError(
-          "{}: defences: {}: there is no model folder {}; another recipe may have to be run first", source,
-          defence.name, defence.folder.string());
+    } else {
+      check_folder(defence.folder, "defences: " + defence.name);
     }
   }
   for (const AttackSpec& attack : spec.attacks) check(attack.spec, "attacks: " + attack.name);

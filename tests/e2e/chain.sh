@@ -128,6 +128,9 @@ expect_error "proof.yaml: 'harmful' and its twin 'benign' must run at the same s
   "$caltrop" -q prove proof.yaml --out y --set attacks.harmful.train.steps=3
 expect_error "proof.yaml: attacks: benign: sft: no data 'bening'; it has: alive, article, backwards, benign, capitals, harmful, initial, json, kind, letters, mixed, negation, order, plural, sum" \
   "$caltrop" -q prove proof.yaml --out y --set attacks.harmful.twin= attacks.benign.options.data=bening
+expect_error "proof.yaml: model: there is no model folder nowhere; another recipe may have to be run first" \
+  "$caltrop" -q prove proof.yaml --out y --set model=nowhere
+[ ! -e y ] || fail "a proof of a model that is not there left its folder"
 expect_error "proof.yaml: defences: theirs: there is no model folder nowhere; another recipe may have to be run first" \
   "$caltrop" -q prove proof.yaml --out y --set defences.theirs.folder=nowhere
 expect_error "proof.yaml: defences: sdd: sdd: no option 'kep'; it has: preset, keep" "$caltrop" -q prove proof.yaml --out y --set defences.sdd.options.kep=1
