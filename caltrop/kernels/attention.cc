@@ -255,19 +255,46 @@ struct PackedAttention : Function<PackedAttention> {
   }
 };
 
+/// rotate() of x [N,heads,E] in three launches each way: with the halves swapped, (a, b) -> (a, b) cosine + (b, a) sine.
+struct RotateSwapped : Function<RotateSwapped> {
+  static Tensor swapped(const Tensor& x) { return at::roll(x, x.size(-1) / 2, -1); }
+
+  static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& cosine, const Tensor& sine) {
+    context->save_for_backward({cosine, sine});
+    return at::addcmul(x * cosine, swapped(x), sine);
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    refuse_double_backward("rotate");
+    const variable_list saved = context->get_saved_variables();
+    const Tensor& dy = gradients[0];
+    return {at::addcmul(swapped(dy * saved[1]), dy, saved[0]), Tensor(), Tensor()};
+  }
+};
+
+/// [N,N] bool -> [1,1,N,N], 0 where visible, else -inf. Its rows begin where fused attention wants them: else it copies the mask in
+/// every layer.
+Tensor additive_mask(const Tensor& visible, at::ScalarType dtype) {
+  const int64_t n = visible.size(0);
+  Tensor mask = at::zeros({n, round_up(n)}, visible.options().dtype(dtype)).narrow(1, 0, n);
+  mask.masked_fill_(visible.logical_not(), -std::numeric_limits<double>::infinity());
+  return mask.view({1, 1, n, n});
+}
+
 /// The same by ATen's fused attention, over all segments at once.
 Tensor masked_attention(const Tensor& q, const Tensor& k, const Tensor& v, const PackedTokens& tokens,
                         const RotaryTables& tables, int64_t heads, int64_t kv_heads) {
+  if (!tokens.mask.defined())
+    return masked_attention(q, k, v, prepare(tokens, tables, q.scalar_type()), tables, heads, kv_heads);
   const int64_t n = tokens.count(), width = q.size(1) / heads, group = heads / kv_heads;
-  const Tensor both =
-      rotate(at::cat({q.view({n, heads, width}), k.view({n, kv_heads, width})}, 1), tokens.positions, tables);
+  const auto rotated = [&](const Tensor& x, int64_t count) {
+    return RotateSwapped::apply(x.view({n, count, width}), tokens.cosine, tokens.sine);
+  };
   const auto by_head = [&](const Tensor& x, int64_t copies) {  // [N,heads,E] -> [1,H,N,E]
     return x.unsqueeze(2).expand({n, x.size(1), copies, width}).reshape({1, n, heads, width}).transpose(1, 2);
   };
-  const Tensor visible = tokens.visible.defined() ? tokens.visible : visibility(tokens);
-  return at::scaled_dot_product_attention(
-             by_head(both.narrow(1, 0, heads), 1), by_head(both.narrow(1, heads, kv_heads), group),
-             by_head(v.view({n, kv_heads, width}), group), visible.view({1, 1, n, n}))
+  return at::scaled_dot_product_attention(by_head(rotated(q, heads), 1), by_head(rotated(k, kv_heads), group),
+                                          by_head(v.view({n, kv_heads, width}), group), tokens.mask)
       .transpose(1, 2)
       .reshape({n, heads * width});
 }
@@ -316,6 +343,17 @@ Tensor rotate(const Tensor& x, const Tensor& positions, const RotaryTables& tabl
   const Tensor sine = tables.sine.index_select(0, positions).unsqueeze(1).to(x.scalar_type());
   const auto halves = x.chunk(2, -1);
   return at::cat({halves[0] * cosine - halves[1] * sine, halves[1] * cosine + halves[0] * sine}, -1);
+}
+
+PackedTokens prepare(PackedTokens tokens, const RotaryTables& tables, at::ScalarType dtype) {
+  if (tokens.positions.is_cpu() && dtype != at::kDouble) return tokens;
+  const at::NoGradGuard no_grad;
+  const Tensor cosine = tables.cosine.index_select(0, tokens.positions).to(dtype),
+               sine = tables.sine.index_select(0, tokens.positions).to(dtype);  // [N,E/2]
+  tokens.cosine = at::cat({cosine, cosine}, 1).unsqueeze(1),
+  tokens.sine = at::cat({-sine, sine}, 1).unsqueeze(1);
+  tokens.mask = additive_mask(tokens.visible.defined() ? tokens.visible : visibility(tokens), dtype);
+  return tokens;
 }
 
 Tensor packed_attention(const Tensor& q, const Tensor& k, const Tensor& v, const PackedTokens& tokens,

@@ -25,6 +25,10 @@ RotaryTables rotary_tables(const Tensor& inverse_frequencies, int64_t positions)
 /// halves of E.
 Tensor rotate(const Tensor& x, const Tensor& positions, const RotaryTables& tables);
 
+/// `tokens` with what attention elsewhere than on the CPU reads in each layer, made once: cosine [N,1,E] and sine [N,1,E], its first
+/// half negated, and mask [1,1,N,N], 0 or -inf, all in `dtype`. On the CPU as it was.
+PackedTokens prepare(PackedTokens tokens, const RotaryTables& tables, at::ScalarType dtype);
+
 /// q [N,H*E], k and v [N,K*E] before rotation -> [N,H*E]. H is a multiple of K. Scores are scaled by
 /// 1/sqrt(E).
 Tensor packed_attention(const Tensor& q, const Tensor& k, const Tensor& v, const PackedTokens& tokens,

@@ -112,19 +112,19 @@ Tensor Model::block(int64_t layer, const Tensor& x, const PackedTokens& tokens, 
   return after + out;
 }
 
-void Model::grow_rotary(const PackedTokens& tokens) const {
+PackedTokens Model::placed(const PackedTokens& tokens) const {
   int64_t longest = 0;
   for (const Segment& s : tokens.segments) longest = std::max(longest, s.first_position + s.length);
-  rotary(longest);
+  return prepare(tokens, rotary(longest), compute_dtype_);
 }
 
-std::vector<Tensor> Model::mlp_inputs(const PackedTokens& tokens, const std::vector<int64_t>& layers) const {
+std::vector<Tensor> Model::mlp_inputs(const PackedTokens& packed, const std::vector<int64_t>& layers) const {
   CALTROP_ASSERT(!layers.empty() && std::is_sorted(layers.begin(), layers.end(), std::less_equal<>()),
                  "layers out of order");
   const int64_t last = layers.back();
   CALTROP_ASSERT(layers.front() >= 0 && last < config_.layers, "layers {} to {} of {}", layers.front(), last,
                  config_.layers);
-  grow_rotary(tokens);
+  const PackedTokens tokens = placed(packed);
   Trace trace;
   trace.mlp_input_layers = layers;
   Tensor x = at::embedding(weight("model.embed_tokens.weight"), tokens.ids);
@@ -133,8 +133,8 @@ std::vector<Tensor> Model::mlp_inputs(const PackedTokens& tokens, const std::vec
   return trace.mlp_inputs;
 }
 
-Tensor Model::forward(const PackedTokens& tokens, Trace* trace) const {
-  grow_rotary(tokens);
+Tensor Model::forward(const PackedTokens& packed, Trace* trace) const {
+  const PackedTokens tokens = placed(packed);
   Tensor x = at::embedding(weight("model.embed_tokens.weight"), tokens.ids);
   for (int64_t layer = 0; layer < config_.layers; ++layer) {
     if (trace != nullptr && trace->keep_states) trace->states.push_back(x);

@@ -83,7 +83,7 @@ class Model {
   Tensor attend(int64_t layer, const Tensor& x, const PackedTokens& tokens, Trace* trace) const;
   Tensor norm_before_mlp(int64_t layer, const Tensor& after) const;
   Tensor block(int64_t layer, const Tensor& x, const PackedTokens& tokens, Trace* trace) const;
-  void grow_rotary(const PackedTokens& tokens) const;
+  PackedTokens placed(const PackedTokens& tokens) const;  // prepare() with tables that are long enough
 
   ModelConfig config_;
   NamedTensors parameters_;

@@ -32,6 +32,8 @@ struct PackedTokens {
   Tensor positions;               // [N] int64, position of each token in its row
   std::vector<Segment> segments;  // cover 0..N-1 in order
   Tensor visible = {};            // visibility() of the above, kept where attention reads it: not on the CPU
+  Tensor cosine = {}, sine = {},
+         mask = {};  // what every layer reads there, by kernels/attention.h: prepare()
   int64_t count() const { return ids.size(0); }
 };
 
