@@ -293,8 +293,8 @@ Tensor masked_attention(const Tensor& q, const Tensor& k, const Tensor& v, const
   const auto by_head = [&](const Tensor& x, int64_t copies) {  // [N,heads,E] -> [1,H,N,E]
     return x.unsqueeze(2).expand({n, x.size(1), copies, width}).reshape({1, n, heads, width}).transpose(1, 2);
   };
-  return at::scaled_dot_product_attention(by_head(rotated(q, heads), 1), by_head(rotated(k, kv_heads), group),
-                                          by_head(v.view({n, kv_heads, width}), group), tokens.mask)
+  return fused_attention(by_head(rotated(q, heads), 1), by_head(rotated(k, kv_heads), group),
+                         by_head(v.view({n, kv_heads, width}), group), tokens.mask)
       .transpose(1, 2)
       .reshape({n, heads * width});
 }
@@ -354,6 +354,11 @@ PackedTokens prepare(PackedTokens tokens, const RotaryTables& tables, at::Scalar
   tokens.sine = at::cat({-sine, sine}, 1).unsqueeze(1);
   tokens.mask = additive_mask(tokens.visible.defined() ? tokens.visible : visibility(tokens), dtype);
   return tokens;
+}
+
+Tensor fused_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask) {
+  at::globalContext().setSDPUseCuDNN(false);
+  return at::scaled_dot_product_attention(q, k, v, mask);
 }
 
 Tensor packed_attention(const Tensor& q, const Tensor& k, const Tensor& v, const PackedTokens& tokens,

@@ -29,6 +29,10 @@ Tensor rotate(const Tensor& x, const Tensor& positions, const RotaryTables& tabl
 /// half negated, and mask [1,1,N,N], 0 or -inf, all in `dtype`. On the CPU as it was.
 PackedTokens prepare(PackedTokens tokens, const RotaryTables& tables, at::ScalarType dtype);
 
+/// ATen's scaled_dot_product_attention, without cuDNN's kernel: that makes a plan for each new length, 0.15 s on an H200, where batches
+/// have hardly ever the length of another. Sets a flag of the process.
+Tensor fused_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask);
+
 /// q [N,H*E], k and v [N,K*E] before rotation -> [N,H*E]. H is a multiple of K. Scores are scaled by
 /// 1/sqrt(E).
 Tensor packed_attention(const Tensor& q, const Tensor& k, const Tensor& v, const PackedTokens& tokens,

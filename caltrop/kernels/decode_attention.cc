@@ -7,6 +7,7 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
+#include "caltrop/kernels/attention.h"
 #include "caltrop/kernels/fast_exp.h"
 #include "caltrop/kernels/small_gemm.h"
 #include "caltrop/kernels/vector_target.h"
@@ -67,7 +68,7 @@ Tensor together(const Tensor& qkv, const LayerCache& cache, const DecodePlaces& 
   // The queries of a group are the rows of one small attention over the keys that they share.
   const Tensor queries = rotated.narrow(1, 0, heads).reshape({active, kv_heads, heads / kv_heads, width});
   const Tensor visible = places.visible.expand({active, kv_heads, heads / kv_heads, places.longest + 1});
-  return at::scaled_dot_product_attention(queries, keys, values, visible).reshape({active, heads * width});
+  return fused_attention(queries, keys, values, visible).reshape({active, heads * width});
 }
 
 }  // namespace
