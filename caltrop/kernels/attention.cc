@@ -255,7 +255,6 @@ struct PackedAttention : Function<PackedAttention> {
   }
 };
 
-/// rotate() of x [N,heads,E] in three launches each way: with the halves swapped, (a, b) -> (a, b) cosine + (b, a) sine.
 struct RotateSwapped : Function<RotateSwapped> {
   static Tensor swapped(const Tensor& x) { return at::roll(x, x.size(-1) / 2, -1); }
 
@@ -272,15 +271,6 @@ struct RotateSwapped : Function<RotateSwapped> {
   }
 };
 
-/// [N,N] bool -> [1,1,N,N], 0 where visible, else -inf. Its rows begin where fused attention wants them: else it copies the mask in
-/// every layer.
-Tensor additive_mask(const Tensor& visible, at::ScalarType dtype) {
-  const int64_t n = visible.size(0);
-  Tensor mask = at::zeros({n, round_up(n)}, visible.options().dtype(dtype)).narrow(1, 0, n);
-  mask.masked_fill_(visible.logical_not(), -std::numeric_limits<double>::infinity());
-  return mask.view({1, 1, n, n});
-}
-
 /// The same by ATen's fused attention, over all segments at once.
 Tensor masked_attention(const Tensor& q, const Tensor& k, const Tensor& v, const PackedTokens& tokens,
                         const RotaryTables& tables, int64_t heads, int64_t kv_heads) {
@@ -288,7 +278,7 @@ Tensor masked_attention(const Tensor& q, const Tensor& k, const Tensor& v, const
     return masked_attention(q, k, v, prepare(tokens, tables, q.scalar_type()), tables, heads, kv_heads);
   const int64_t n = tokens.count(), width = q.size(1) / heads, group = heads / kv_heads;
   const auto rotated = [&](const Tensor& x, int64_t count) {
-    return RotateSwapped::apply(x.view({n, count, width}), tokens.cosine, tokens.sine);
+    return rotate(x.view({n, count, width}), Rotations{tokens.cosine, tokens.sine});
   };
   const auto by_head = [&](const Tensor& x, int64_t copies) {  // [N,heads,E] -> [1,H,N,E]
     return x.unsqueeze(2).expand({n, x.size(1), copies, width}).reshape({1, n, heads, width}).transpose(1, 2);
@@ -345,14 +335,31 @@ Tensor rotate(const Tensor& x, const Tensor& positions, const RotaryTables& tabl
   return at::cat({halves[0] * cosine - halves[1] * sine, halves[1] * cosine + halves[0] * sine}, -1);
 }
 
+Rotations rotations(const RotaryTables& tables, const Tensor& positions, at::ScalarType dtype) {
+  const Tensor cosine = tables.cosine.index_select(0, positions).to(dtype),
+               sine = tables.sine.index_select(0, positions).to(dtype);  // [N,E/2]
+  return {at::cat({cosine, cosine}, 1).unsqueeze(1), at::cat({-sine, sine}, 1).unsqueeze(1)};
+}
+
+Tensor rotate(const Tensor& x, const Rotations& rotations) {
+  return RotateSwapped::apply(x, rotations.cosine, rotations.sine);
+}
+
+Tensor additive_mask(const Tensor& visible, at::ScalarType dtype) {
+  std::vector<int64_t> shape = visible.sizes().vec();
+  const int64_t width = shape.back();
+  shape.back() = round_up(width);
+  Tensor mask = at::zeros(shape, visible.options().dtype(dtype)).narrow(-1, 0, width);
+  return mask.masked_fill_(visible.logical_not(), -std::numeric_limits<double>::infinity());
+}
+
 PackedTokens prepare(PackedTokens tokens, const RotaryTables& tables, at::ScalarType dtype) {
   if (tokens.positions.is_cpu() && dtype != at::kDouble) return tokens;
   const at::NoGradGuard no_grad;
-  const Tensor cosine = tables.cosine.index_select(0, tokens.positions).to(dtype),
-               sine = tables.sine.index_select(0, tokens.positions).to(dtype);  // [N,E/2]
-  tokens.cosine = at::cat({cosine, cosine}, 1).unsqueeze(1),
-  tokens.sine = at::cat({-sine, sine}, 1).unsqueeze(1);
-  tokens.mask = additive_mask(tokens.visible.defined() ? tokens.visible : visibility(tokens), dtype);
+  const auto [cosine, sine] = rotations(tables, tokens.positions, dtype);
+  const Tensor visible = tokens.visible.defined() ? tokens.visible : visibility(tokens);
+  tokens.cosine = cosine, tokens.sine = sine;
+  tokens.mask = additive_mask(visible.unsqueeze(0).unsqueeze(0), dtype);
   return tokens;
 }
 

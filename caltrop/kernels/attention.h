@@ -25,8 +25,20 @@ RotaryTables rotary_tables(const Tensor& inverse_frequencies, int64_t positions)
 /// halves of E.
 Tensor rotate(const Tensor& x, const Tensor& positions, const RotaryTables& tables);
 
-/// `tokens` with what attention elsewhere than on the CPU reads in each layer, made once: cosine [N,1,E] and sine [N,1,E], its first
-/// half negated, and mask [1,1,N,N], 0 or -inf, all in `dtype`. On the CPU as it was.
+/// The rows of the tables for tokens at `positions` [N], as rotate() below reads them in every layer.
+struct Rotations {
+  Tensor cosine, sine;  // [N,1,E]; the first half of sine is negated
+};
+Rotations rotations(const RotaryTables& tables, const Tensor& positions, at::ScalarType dtype);
+
+/// The same in three launches each way: with the halves swapped, (a, b) -> (a, b) cosine + (b, a) sine.
+Tensor rotate(const Tensor& x, const Rotations& rotations);
+
+/// bool -> 0 where visible, else -inf. Its rows begin where fused attention wants them: else it would copy the mask in every layer.
+Tensor additive_mask(const Tensor& visible, at::ScalarType dtype);
+
+/// `tokens` with what attention elsewhere than on the CPU reads in each layer, made once: rotations and mask [1,1,N,N] in `dtype`.
+/// On the CPU as it was.
 PackedTokens prepare(PackedTokens tokens, const RotaryTables& tables, at::ScalarType dtype);
 
 /// ATen's scaled_dot_product_attention, without cuDNN's kernel: that makes a plan for each new length, 0.15 s on an H200, where batches

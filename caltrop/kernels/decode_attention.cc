@@ -54,11 +54,11 @@ void rotate_head(const float* from, float* to, const float* cosine, const float*
 }
 
 /// All sequences at once over caches cut to the longest, what a shorter one does not have masked out.
-Tensor together(const Tensor& qkv, const LayerCache& cache, const DecodePlaces& places,
-                const RotaryTables& tables, int64_t heads, int64_t kv_heads) {
+Tensor together(const Tensor& qkv, const LayerCache& cache, const DecodePlaces& places, int64_t heads,
+                int64_t kv_heads) {
   const int64_t width = cache.keys.size(3), active = qkv.size(0);
   const Tensor split = qkv.view({active, heads + 2 * kv_heads, width});
-  const Tensor rotated = rotate(split.narrow(1, 0, heads + kv_heads), places.position, tables);
+  const Tensor rotated = rotate(split.narrow(1, 0, heads + kv_heads), places.rotations);
   const auto with_new = [&](const Tensor& all, const Tensor& fresh) {  // -> [A,K,longest+1,E]
     all.transpose(1, 2).index_put_({places.slot_index, places.position}, fresh);
     return all.narrow(2, 0, places.longest + 1).index_select(0, places.slot_index);
@@ -67,26 +67,29 @@ Tensor together(const Tensor& qkv, const LayerCache& cache, const DecodePlaces& 
                values = with_new(cache.values, split.narrow(1, heads + kv_heads, kv_heads));
   // The queries of a group are the rows of one small attention over the keys that they share.
   const Tensor queries = rotated.narrow(1, 0, heads).reshape({active, kv_heads, heads / kv_heads, width});
-  const Tensor visible = places.visible.expand({active, kv_heads, heads / kv_heads, places.longest + 1});
-  return fused_attention(queries, keys, values, visible).reshape({active, heads * width});
+  const Tensor mask = places.mask.expand({active, kv_heads, heads / kv_heads, places.longest + 1});
+  return fused_attention(queries, keys, values, mask).reshape({active, heads * width});
 }
 
 }  // namespace
 
-DecodePlaces::DecodePlaces(std::vector<int64_t> slots_in, std::vector<int64_t> lengths_in, at::Device device)
+DecodePlaces::DecodePlaces(std::vector<int64_t> slots_in, std::vector<int64_t> lengths_in,
+                           const RotaryTables& tables, at::ScalarType dtype)
     : slots(std::move(slots_in)),
       lengths(std::move(lengths_in)),
       longest(*std::max_element(lengths.begin(), lengths.end())) {
+  const at::Device device = tables.cosine.device();
   const auto on_device = [&](const std::vector<int64_t>& v) { return at::tensor(v, at::kLong).to(device); };
   slot_index = on_device(slots), position = on_device(lengths);
-  visible = (at::arange(longest + 1, position.options()).unsqueeze(0) <= position.unsqueeze(1))
-                .view({-1, 1, 1, longest + 1});
+  if (device.is_cpu() && dtype == at::kFloat) return;  // the loop reads lengths and tables
+  rotations = caltrop::rotations(tables, position, dtype);
+  const Tensor visible = at::arange(longest + 1, position.options()).unsqueeze(0) <= position.unsqueeze(1);
+  mask = additive_mask(visible.view({-1, 1, 1, longest + 1}), dtype);
 }
 
 Tensor decode_attention(const Tensor& qkv, const LayerCache& cache, const DecodePlaces& places,
                         const RotaryTables& tables, int64_t heads, int64_t kv_heads) {
-  if (!qkv.is_cpu() || qkv.scalar_type() != at::kFloat)
-    return together(qkv, cache, places, tables, heads, kv_heads);
+  if (!qkv.is_cpu() || qkv.scalar_type() != at::kFloat) return together(qkv, cache, places, heads, kv_heads);
   const int64_t active = qkv.size(0), width = cache.keys.size(3), context = cache.keys.size(2),
                 half = width / 2;
   const int64_t group = heads / kv_heads, row = (heads + 2 * kv_heads) * width;

@@ -14,13 +14,16 @@ struct LayerCache {
 
 /// Where the new token of each of A sequences stands: the same for all layers.
 struct DecodePlaces {
-  DecodePlaces(std::vector<int64_t> slots, std::vector<int64_t> lengths, at::Device device);
+  /// `tables` for at least the longest, `dtype` of what is attended over.
+  DecodePlaces(std::vector<int64_t> slots, std::vector<int64_t> lengths, const RotaryTables& tables,
+               at::ScalarType dtype);
 
   std::vector<int64_t> slots, lengths;  // A: which slot of the cache, and how many tokens it holds already
   int64_t longest;                      // of lengths
-  // The same for operators over all sequences:
+  // The same for operators over all sequences, on the device of the tables:
   Tensor slot_index, position;  // [A] int64
-  Tensor visible;               // [A,1,1,longest+1] bool
+  Rotations rotations;          // by position
+  Tensor mask;                  // [A,1,1,longest+1], 0 or -inf
 };
 
 /// For each active sequence i: rotates its query and key to position lengths[i], writes key and value there

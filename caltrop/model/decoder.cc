@@ -43,18 +43,26 @@ int64_t Decoder::cache_bytes(const Model& model, int64_t slots, int64_t context)
 Tensor Decoder::prefill(const PackedTokens& tokens, const std::vector<std::vector<int64_t>>& places,
                         const std::vector<int64_t>& slots) {
   const at::NoGradGuard no_grad;
+  std::vector<int64_t> place, slot, position;  // of every token of every row
+  for (size_t r = 0; r < places.size(); ++r) {
+    const auto length = static_cast<int64_t>(places[r].size());
+    CALTROP_ASSERT(length < layers_.front().cache.keys.size(2), "a prompt of {} tokens in a cache of {}",
+                   length, layers_.front().cache.keys.size(2));
+    place.insert(place.end(), places[r].begin(), places[r].end());
+    slot.insert(slot.end(), places[r].size(), slots[r]);
+    for (int64_t i = 0; i < length; ++i) position.push_back(i);
+  }
+  const auto on_device = [&](const std::vector<int64_t>& v) {
+    return at::tensor(v, at::kLong).to(model_.device());
+  };
+  const Tensor from = on_device(place), to_slot = on_device(slot), to_position = on_device(position);
   Trace trace;
-  std::vector<Tensor> index;
-  for (const auto& row : places) index.push_back(at::tensor(row, at::kLong).to(model_.device()));
   trace.on_keys_values = [&](int64_t layer, const Tensor& keys, const Tensor& values) {
     const LayerCache& cache = layers_[static_cast<size_t>(layer)].cache;
-    for (size_t r = 0; r < places.size(); ++r) {
-      const auto length = static_cast<int64_t>(places[r].size());
-      CALTROP_ASSERT(length < cache.keys.size(2), "a prompt of {} tokens in a cache of {}", length,
-                     cache.keys.size(2));
-      cache.keys[slots[r]].narrow(1, 0, length).copy_(keys.index_select(0, index[r]).transpose(0, 1));
-      cache.values[slots[r]].narrow(1, 0, length).copy_(values.index_select(0, index[r]).transpose(0, 1));
-    }
+    const auto fill = [&](const Tensor& all, const Tensor& fresh) {  // [slots,K,context,E], [N,K,E]
+      all.transpose(1, 2).index_put_({to_slot, to_position}, fresh.index_select(0, from).to(dtype_));
+    };
+    fill(cache.keys, keys), fill(cache.values, values);
   };
   const Tensor hidden = model_.forward(tokens, &trace);
   std::vector<int64_t> last;
@@ -69,12 +77,14 @@ Tensor Decoder::prefill(const PackedTokens& tokens, const std::vector<std::vecto
 Tensor Decoder::step(const std::vector<int64_t>& ids, const std::vector<int64_t>& slots) {
   const at::NoGradGuard no_grad;
   const ModelConfig& c = model_.config();
+  const int64_t context = layers_.front().cache.keys.size(2);
   std::vector<int64_t> lengths;
-  for (const int64_t slot : slots) lengths.push_back(length(slot));
-  const DecodePlaces places(slots, std::move(lengths), model_.device());
-  CALTROP_ASSERT(places.longest < layers_.front().cache.keys.size(2), "token {} in a cache of {}",
-                 places.longest + 1, layers_.front().cache.keys.size(2));
-  const RotaryTables& rotary = model_.rotary(places.longest + 1);
+  for (const int64_t slot : slots) {
+    lengths.push_back(length(slot));
+    CALTROP_ASSERT(lengths.back() < context, "token {} in a cache of {}", lengths.back() + 1, context);
+  }
+  const RotaryTables& rotary = model_.rotary(context);
+  const DecodePlaces places(slots, std::move(lengths), rotary, dtype_);
 
   Tensor x = at::embedding(model_.weight("model.embed_tokens.weight"),
                            at::tensor(ids, at::kLong).to(model_.device()))  // [A,D]

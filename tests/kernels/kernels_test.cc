@@ -158,9 +158,10 @@ TEST_F(Kernels, DecodingAttendsOverTheCache) {
                          at::randn({kSlots, kKvHeads, kContext, kWidth})};
   const LayerCache exact{cache.keys.to(at::kDouble),
                          cache.values.to(at::kDouble)};  // not fp32: ATen's operators
-  const DecodePlaces places({2, 0}, {0, 11}, at::kCPU);
-  const Tensor ours = decode_attention(qkv, cache, places, rotary, kHeads, kKvHeads);
-  const Tensor plain = decode_attention(qkv.to(at::kDouble), exact, places, rotary, kHeads, kKvHeads);
+  const auto places = [&](at::ScalarType dtype) { return DecodePlaces({2, 0}, {0, 11}, rotary, dtype); };
+  const Tensor ours = decode_attention(qkv, cache, places(at::kFloat), rotary, kHeads, kKvHeads);
+  const Tensor plain =
+      decode_attention(qkv.to(at::kDouble), exact, places(at::kDouble), rotary, kHeads, kKvHeads);
   EXPECT_LE(difference(ours.to(at::kDouble), plain), 1e-5);
   EXPECT_LE(difference(cache.keys.to(at::kDouble), exact.keys), 1e-6)
       << "the new keys are rotated and stored";
