@@ -1,4 +1,4 @@
-// Our operators beside the same mathematics from ATen's (Google Benchmark): forward and backward, fp32, CPU.
+// Our operators beside the same mathematics from ATen's (Google Benchmark): forward and backward, CPU; fp32 unless the name says bf16.
 //
 //   ./run bench kernels        each pair `ours` / `aten` at the sizes of SmolLM2 and a kitchen batch
 #include <benchmark/benchmark.h>
@@ -7,6 +7,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include "caltrop/data/batch.h"
+#include "caltrop/kernels/adamw.h"
 #include "caltrop/kernels/attention.h"
 #include "caltrop/kernels/elementwise.h"
 #include "caltrop/kernels/math_mode.h"
@@ -19,8 +20,8 @@ namespace {
 constexpr int64_t kTokens = 600, kWidth = 576, kInner = 1536, kHeads = 9, kKvHeads = 3, kHeadWidth = 64,
                   kVocabulary = 49152;
 
-Tensor leaf(std::initializer_list<int64_t> shape) {
-  Tensor tensor = at::randn(at::IntArrayRef(shape.begin(), shape.size()));
+Tensor leaf(std::initializer_list<int64_t> shape, at::ScalarType dtype = at::kFloat) {
+  Tensor tensor = at::randn(at::IntArrayRef(shape.begin(), shape.size())).to(dtype);
   return tensor.requires_grad_(true);
 }
 
@@ -36,9 +37,37 @@ void bm_rms_norm(benchmark::State& state) {
   both_ways(state, [&] { return rms_norm(x, weight, 1e-5); });
 }
 
+void bm_rms_norm_bf16(benchmark::State& state) {
+  const Tensor x = leaf({kTokens, kWidth}, at::kBFloat16), weight = leaf({kWidth}, at::kBFloat16);
+  both_ways(state, [&] { return rms_norm(x, weight, 1e-5); });
+}
+
 void bm_swiglu(benchmark::State& state) {
   const Tensor gate = leaf({kTokens, kInner}), up = leaf({kTokens, kInner});
   both_ways(state, [&] { return swiglu(gate, up); });
+}
+
+void bm_swiglu_bf16(benchmark::State& state) {
+  const Tensor gate = leaf({kTokens, kInner}, at::kBFloat16), up = leaf({kTokens, kInner}, at::kBFloat16);
+  both_ways(state, [&] { return swiglu(gate, up); });
+}
+
+/// Clipping and a step, over the weights of the embedding, which come from memory.
+void bm_adamw(benchmark::State& state) {
+  const at::NoGradGuard no_grad;
+  const auto all = [] { return std::vector<Tensor>{at::randn({kVocabulary, kWidth})}; };
+  const std::vector<Tensor> weights = all(), gradients = all(), means = all(), squares{all()[0].square()};
+  const std::vector<Tensor> number{at::scalar_tensor(9.0, at::kFloat)};
+  state.SetLabel(state.range(0) == 1 ? "aten" : "ours");
+  for (auto _ : state) {
+    if (state.range(0) == 1) {
+      at::_foreach_mul_(gradients, 0.99999);
+      at::_fused_adamw_(weights, gradients, means, squares, {}, number, 1e-5, 0.9, 0.999, 0.0, 1e-8, false,
+                        false);
+    } else {
+      adamw_step(weights, gradients, means, squares, {9, 1e-5, 0.9, 0.999, 1e-8, 0.0, 0.99999});
+    }
+  }
 }
 
 void bm_attention(benchmark::State& state) {
@@ -92,6 +121,9 @@ BENCHMARK(bm_packed_linear)
     ->Unit(benchmark::kMillisecond);
 BENCHMARK(bm_rms_norm)->Arg(0)->Arg(1)->UseRealTime()->Unit(benchmark::kMillisecond);
 BENCHMARK(bm_swiglu)->Arg(0)->Arg(1)->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK(bm_rms_norm_bf16)->Arg(0)->Arg(1)->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK(bm_swiglu_bf16)->Arg(0)->Arg(1)->UseRealTime()->Unit(benchmark::kMillisecond);
+BENCHMARK(bm_adamw)->Arg(0)->Arg(1)->UseRealTime()->Unit(benchmark::kMillisecond);
 BENCHMARK(bm_attention)->Arg(0)->Arg(1)->UseRealTime()->Unit(benchmark::kMillisecond);
 BENCHMARK(bm_token_nll)->Arg(0)->Arg(1)->UseRealTime()->Unit(benchmark::kMillisecond);
 

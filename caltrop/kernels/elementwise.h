@@ -1,4 +1,4 @@
-// RMSNorm and SwiGLU, with hand-written gradients on the CPU in fp32 and ATen's elsewhere.
+// RMSNorm and SwiGLU, with hand-written gradients on the CPU in fp32 and bf16 (computed in fp32), ATen's elsewhere.
 // Tested by tests/kernels/kernels_test.cc against the plain compositions and finite differences.
 #pragma once
 

@@ -2,10 +2,11 @@
 
 #include <ATen/ATen.h>
 
+#include "caltrop/kernels/adamw.h"
+
 namespace caltrop {
 namespace {
 
-/// Loshchilov, Hutter 2019, by ATen's fused operator: one pass over weights, gradients and both moments.
 class AdamW final : public Optimizer {
  public:
   AdamW(const OptimizerOptions& options, const NamedTensors& parameters)
@@ -16,8 +17,7 @@ class AdamW final : public Optimizer {
     }
   }
 
-  void step(double learning_rate) override {
-    const at::NoGradGuard no_grad;
+  void step(double learning_rate, double gradient_scale) override {
     ++steps;
     std::vector<Tensor> weights, gradients, means, squares;
     for (size_t i = 0; i < parameters_.size(); ++i) {
@@ -26,15 +26,14 @@ class AdamW final : public Optimizer {
       weights.push_back(weight), gradients.push_back(weight.grad());
       means.push_back(mean_[i]), squares.push_back(square_[i]);
     }
-    if (weights.empty()) return;
-    const Tensor count =
-        at::scalar_tensor(static_cast<double>(steps), weights.front().options().dtype(at::kFloat));
-    const std::vector<Tensor> counts(weights.size(), count);  // read only: one for all
-    at::_fused_adamw_(weights, gradients, means, squares, /*max_exp_avg_sqs=*/{}, counts, learning_rate,
-                      options_.beta1, options_.beta2, options_.weight_decay, options_.epsilon,
-                      /*amsgrad=*/false, /*maximize=*/false);
-    // The fused operator forgets to, and Model::weight() casts a master anew only when its version has changed.
-    for (const Tensor& weight : weights) weight.unsafeGetTensorImpl()->bump_version();
+    adamw_step(weights, gradients, means, squares,
+               {.number = steps,
+                .learning_rate = learning_rate,
+                .beta1 = options_.beta1,
+                .beta2 = options_.beta2,
+                .epsilon = options_.epsilon,
+                .weight_decay = options_.weight_decay,
+                .gradient_scale = gradient_scale});
   }
 
   NamedTensors state() const override {
@@ -61,16 +60,20 @@ class Sgd final : public Optimizer {
     for (const auto& [name, p] : parameters_) velocity_.push_back(at::zeros_like(p));
   }
 
-  void step(double learning_rate) override {
+  void step(double learning_rate, double gradient_scale) override {
     const at::NoGradGuard no_grad;
     ++steps;
     for (size_t i = 0; i < parameters_.size(); ++i) {
       const Tensor& weight = parameters_[i].second;
       Tensor gradient = weight.grad();
       if (!gradient.defined()) continue;
-      if (!velocity_.empty()) gradient = velocity_[i].mul_(options_.momentum).add_(gradient);
+      double scale = gradient_scale;
+      if (!velocity_.empty()) {
+        gradient = velocity_[i].mul_(options_.momentum).add_(gradient, scale);
+        scale = 1;
+      }
       if (options_.weight_decay != 0) weight.mul_(1 - learning_rate * options_.weight_decay);
-      weight.add_(gradient, -learning_rate);
+      weight.add_(gradient, -learning_rate * scale);
     }
   }
 

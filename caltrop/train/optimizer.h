@@ -36,8 +36,9 @@ struct OptimizerOptions {
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
-  /// One step with the parameters' `.grad`; those without one are left alone. Gradients are not cleared.
-  virtual void step(double learning_rate) = 0;
+  /// One step with `gradient_scale` times the parameters' `.grad`; those without one are left alone. Gradients are not cleared, but they
+  /// may be scaled.
+  virtual void step(double learning_rate, double gradient_scale = 1) = 0;
   /// Named state tensors ("exp_avg.<parameter>", …), shared with the optimizer: write them, or copy_ into
   /// them to resume.
   virtual NamedTensors state() const = 0;

@@ -31,8 +31,7 @@ void Rehearsal::follow(const Gradients& gradients, double learning_rate, double 
   for (const auto& [name, tensor] : weights_.tensors()) {
     if (tensor.grad().defined()) trained.push_back(tensor.grad());
   }
-  clip_to_norm(trained, clip);
-  optimizer_->step(learning_rate);
+  optimizer_->step(learning_rate, clipping(trained, clip).scale);
   weights_.apply();
   for (size_t i = 0; i < outer.size(); ++i) {
     const Tensor parameter = model_.parameters()[i].second;

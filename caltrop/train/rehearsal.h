@@ -21,7 +21,7 @@ class Rehearsal {
   Tensor train(Step& rows, const std::string& stream, const LossFn& loss, double learning_rate,
                double clip = 0);
 
-  /// One optimizer step on these gradients, which are scaled in place where they are longer than `clip`.
+  /// One optimizer step on these gradients, which may be scaled on the way, clipped to `clip`.
   void follow(const Gradients& gradients, double learning_rate, double clip = 0);
 
   /// How far the weights have come: theta_k - theta.

@@ -80,12 +80,16 @@ Tensor inner_product(const Gradients& a, const Gradients& b) {
   return sum;
 }
 
-double clip_to_norm(const Gradients& gradients, double limit) {
+Clipping clipping(const Gradients& gradients, double limit) {
   const double norm = global_norm(gradients).item<double>();
-  if (limit > 0 && norm > limit && std::isfinite(norm)) {
-    const at::NoGradGuard no_grad;
-    at::_foreach_mul_(gradients, limit / (norm + 1e-6));
-  }
+  const bool clipped = limit > 0 && norm > limit && std::isfinite(norm);
+  return {norm, clipped ? limit / (norm + 1e-6) : 1.0};
+}
+
+double clip_to_norm(const Gradients& gradients, double limit) {
+  const auto [norm, scale] = clipping(gradients, limit);
+  const at::NoGradGuard no_grad;
+  if (scale != 1) at::_foreach_mul_(gradients, scale);
   return norm;
 }
 

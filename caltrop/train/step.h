@@ -28,8 +28,13 @@ using Gradients = std::vector<Tensor>;
 Tensor global_norm(const Gradients& gradients);
 /// Inner product over all of them, accumulated in fp64. Scalar fp64.
 Tensor inner_product(const Gradients& a, const Gradients& b);
-/// Scales them in place to a global norm of `limit` where it is larger (0: not at all), as torch.nn.utils.clip_grad_norm_.
-/// Returns the norm before; leaves gradients that are not finite as they are.
+/// A global norm, and what gradients are to be multiplied with so that it becomes at most the limit (0: there is none), as
+/// torch.nn.utils.clip_grad_norm_ does; 1 where the norm is not finite.
+struct Clipping {
+  double norm, scale;
+};
+Clipping clipping(const Gradients& gradients, double limit);
+/// The same done to them in place. Returns the norm before.
 double clip_to_norm(const Gradients& gradients, double limit);
 
 /// One tensor [N,D] for each layer of each micro-batch: indexed [micro-batch][layer].

@@ -49,15 +49,15 @@ void clear_gradients(const Model& model) {
   }
 }
 
-/// Clips `.grad` to `limit` (0: not at all) and returns the norm before. Throws if it is not finite.
-double clip_gradients(const NamedTensors& trained, double limit, int64_t step) {
+/// How `.grad` is to be clipped to `limit` (0: not at all). Throws if its norm is not finite.
+Clipping clip_gradients(const NamedTensors& trained, double limit, int64_t step) {
   Gradients gradients;
   for (const auto& [name, parameter] : trained) {
     if (parameter.grad().defined()) gradients.push_back(parameter.grad());
   }
   CALTROP_ASSERT(!gradients.empty(), "the objective added no gradient at step {}", step);
-  const double norm = clip_to_norm(gradients, limit);
-  if (!std::isfinite(norm)) {
+  const Clipping clipped = clipping(gradients, limit);
+  if (!std::isfinite(clipped.norm)) {
     for (const auto& [name, parameter] : trained) {
       if (parameter.grad().defined() && !at::isfinite(parameter.grad()).all().item<bool>()) {
         throw UserError(
@@ -69,7 +69,7 @@ double clip_gradients(const NamedTensors& trained, double limit, int64_t step) {
     }
     throw UserError("train: at step {} the norm of all gradients overflows", step);
   }
-  return norm;
+  return clipped;
 }
 
 }  // namespace
@@ -117,9 +117,9 @@ TrainTotals train(const Model& model, Objective& objective, std::map<std::string
     step.keep_rows(std::move(drawn.kept));
     const Scalars scalars = objective.add_gradients(step);
     weights.take_gradients();
-    const double norm = clip_gradients(weights.tensors(), options.clip, totals.steps);
+    const auto [norm, scale] = clip_gradients(weights.tensors(), options.clip, totals.steps);
     const double rate = learning_rate(options, totals.steps, options.steps);
-    optimizer->step(rate);
+    optimizer->step(rate, scale);
     weights.apply();
     const double seconds = seconds_since(start);
     // ---- everything below is diagnostics ----

@@ -63,6 +63,20 @@ TEST_F(Kernels, SwiGlu) {
   expect_same({extreme, at::ones({1, 5})}, [](const Tensors& x) { return swiglu(x[0], x[1]); });
 }
 
+// In bf16 both round their result, to 3 digits; ours computes in fp32 up to there.
+TEST_F(Kernels, NormAndGateInBfloat) {
+  const auto half = [](const Tensor& x) { return x.to(at::kBFloat16); };
+  expect_same(
+      {half(at::randn({37, 96}) * 3), half(at::randn({96}))},
+      [](const Tensors& x) { return rms_norm(x[0], x[1], 1e-5); }, 2e-2);
+  expect_same(
+      {half(at::randn({50, 33}) * 4), half(at::randn({50, 33}))},
+      [](const Tensors& x) { return swiglu(x[0], x[1]); }, 2e-2);
+  const Tensor x = half(at::randn({37, 96}) * 3), weight = half(at::randn({96}));
+  EXPECT_TRUE(
+      at::equal(rms_norm(x, weight, 1e-5), half(rms_norm(x.to(at::kFloat), weight.to(at::kFloat), 1e-5))));
+}
+
 TEST_F(Kernels, TokenNll) {
   const Tensor labels = at::randint(0, 301, {600});  // more than two chunks of rows
   expect_same({at::randn({600, 24}), at::randn({301, 24})},
