@@ -4,16 +4,14 @@
 #include <string>
 
 #include <malloc.h>
-#include <stdlib.h>
 #include <sys/resource.h>
 
 namespace caltrop {
 
 void keep_freed_memory() {
-  ::mallopt(M_MMAP_MAX, 0);                  // no block has a mapping of its own,
-  ::mallopt(M_TRIM_THRESHOLD, -1);           // and the heap never shrinks
-  ::mallopt(M_TOP_PAD, 64 << 20);            // it grows in large steps
-  ::setenv("THP_MEM_ALLOC_ENABLE", "1", 0);  // read by libtorch at its first allocation
+  ::mallopt(M_MMAP_MAX, 0);         // no block has a mapping of its own,
+  ::mallopt(M_TRIM_THRESHOLD, -1);  // and the heap never shrinks
+  ::mallopt(M_TOP_PAD, 64 << 20);   // it grows in large steps
 }
 
 int64_t peak_memory() {
