@@ -11,8 +11,8 @@
 //             C = the collapse loss: `token`: -log p(e), CTRAP's; `ascent`: -min(cross-entropy, cap); `unlikelihood`:
 //                 -log(1.02 - p), which saturates, so that a few tokens at enormous loss do not pay for all
 //
-// First order: gradients taken at theta + s D are applied at theta; s uniform in 0.5 .. 1.5, 1 for a fresh D. The trap is the
-// *difference* (`contrast`), clipped to norm `trap_clip`: what ruins the model at rest as well does not count. It is CTRAP's look-ahead
+// First order: gradients taken at theta + s D are applied at theta; s uniform from 0.5 to 1.5 (D_b: to benign_reach; a fresh D: 1). The
+// trap is the *difference* (`contrast`), clipped to norm `trap_clip`: what ruins the model at rest as well does not count. It is CTRAP's look-ahead
 // with a real displacement in place of one gradient, TAR's inner loop paid once every few steps, and the other half of the IF as a loss.
 //
 // Cost per step: 6 passes forward and backward and the rehearsals; 4 copies of the weights in one (saved weights, two moments, gradients;

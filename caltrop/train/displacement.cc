@@ -120,11 +120,12 @@ int64_t Displacements::copies() const {
   return (options_.harmful_bank + options_.benign_bank + 1) / 2 + saved + moments + gradients;
 }
 
-Way Displacements::pick(Step& step, const std::deque<Gradients>& kept, const std::string& kind) const {
-  if (kind == "attack" ? fresh_attack_ : fresh_training_) return {kept.back(), 1.0, true};
+Way Displacements::pick(Step& step, const std::deque<Gradients>& kept, const std::string& kind, bool fresh,
+                        double reach) {
+  if (fresh) return {kept.back(), 1.0, true};
   RandomStream random = step.random("which " + kind);
   const Gradients& moved = kept[random.below(kept.size())];
-  return {moved, 0.5 + random.uniform(), false};
+  return {moved, 0.5 + (reach - 0.5) * random.uniform(), false};
 }
 
 NamedTensors Displacements::state() const {

@@ -23,6 +23,7 @@ struct DisplacementOptions {
   std::vector<std::string> tasks;
   int64_t harmful_bank = 4, harmful_every = 5;
   int64_t benign_bank = 3, benign_every = 10;
+  double benign_reach = 1.5;
 
   static auto fields() {
     using O = DisplacementOptions;
@@ -47,7 +48,11 @@ struct DisplacementOptions {
         field("harmful_bank", &O::harmful_bank, 1, 100, "rehearsed attacks that are kept"),
         field("harmful_every", &O::harmful_every, 1, 1e6, "steps between fresh rehearsed attacks"),
         field("benign_bank", &O::benign_bank, 1, 100, "rehearsed benign trainings that are kept"),
-        field("benign_every", &O::benign_every, 1, 1e6, "steps between fresh ones")};
+        field("benign_every", &O::benign_every, 1, 1e6, "steps between fresh ones"),
+        field(
+            "benign_reach", &O::benign_reach, 0.5, 100,
+            "the farthest that one which is kept is followed, times what was really trained; it stands for a "
+            "longer training")};
   }
 };
 
@@ -98,9 +103,11 @@ class Displacements {
   /// training every `benign_every`.
   void advance(Step& step);
 
-  /// The fresh attack of this step at scale 1, or one of those kept at a scale from 0.5 to 1.5.
-  Way attack(Step& step) const { return pick(step, attacks_, "attack"); }
-  Way training(Step& step) const { return pick(step, trainings_, "training"); }
+  /// The fresh one of this step at scale 1, or one of those kept at a scale from 0.5 to 1.5, trainings to `benign_reach`.
+  Way attack(Step& step) const { return pick(step, attacks_, "attack", fresh_attack_, 1.5); }
+  Way training(Step& step) const {
+    return pick(step, trainings_, "training", fresh_training_, options_.benign_reach);
+  }
 
   const std::deque<Gradients>& attacks() const { return attacks_; }
   const std::deque<Gradients>& trainings() const { return trainings_; }
@@ -113,7 +120,8 @@ class Displacements {
   void load(const NamedTensors& tensors);
 
  private:
-  Way pick(Step& step, const std::deque<Gradients>& kept, const std::string& kind) const;
+  static Way pick(Step& step, const std::deque<Gradients>& kept, const std::string& kind, bool fresh,
+                  double reach);
 
   DisplacementOptions options_;
   Reinforcement reinforcement_;

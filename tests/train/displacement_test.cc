@@ -192,6 +192,25 @@ TEST(Displacement, BanksAreFilledBeforeTheFirstUseAndRenewedWhenDue) {
   EXPECT_TRUE(at::equal(displacements.attacks().front().front(), oldest)) << "the first made room at step 2";
 }
 
+TEST(Displacement, ATrainingIsFollowedAsFarAsItReachesAndAnAttackIsNot) {
+  const auto model = test::tiny_model();
+  DisplacementOptions options = short_ways();
+  options.benign_reach = 6;
+  Displacements displacements(options);
+  double farthest_attack = 0, farthest_training = 0;
+  for (int64_t number = 1; number < 40;
+       number += 2) {  // after the first, none of these steps rehearses a fresh one
+    Step step = test::make_step(*model, kStreams, 4, 4, number);
+    if (number == 1) displacements.advance(step);
+    farthest_attack = std::max(farthest_attack, displacements.attack(step).scale);
+    farthest_training = std::max(farthest_training, displacements.training(step).scale);
+  }
+  EXPECT_GT(farthest_training, 4);
+  EXPECT_LE(farthest_training, 6);
+  EXPECT_GT(farthest_attack, 1.2);
+  EXPECT_LE(farthest_attack, 1.5);
+}
+
 TEST(Displacement, AListThatNothingCanBeDrawnFromIsRefused) {
   DisplacementOptions options;
   check_lists(options, "trap");  // without benign lengths and tasks, which means something
