@@ -14,17 +14,18 @@ namespace {
 
 /// Whose steps are rehearsed, and how.
 struct Plan {
-  std::string name, stream;
-  double rate = 0, share = 1;  // share: of the rows of `stream`; the others are general
+  std::string name;
+  Course course;
   int64_t length = 0;
-  LoraOptions lora = {};
+  double share = 1;  // of the rows of the course's stream; the others are general
 };
 
 Gradients from_answers(Step& step, const Plan& plan, const std::string& random_name) {
-  const std::vector<std::string> streams =
-      plan.share == 1 ? std::vector{plan.stream} : std::vector<std::string>{plan.stream, "general"};
+  const std::vector<std::string> streams = plan.share == 1
+                                               ? std::vector{plan.course.stream}
+                                               : std::vector<std::string>{plan.course.stream, "general"};
   Step rows = step.fresh(random_name, streams);
-  Gradients gradients = rows.measure(plan.stream, answer_loss()).gradients;
+  Gradients gradients = rows.measure(plan.course.stream, answer_loss()).gradients;
   if (plan.share < 1) {
     const Gradients general = rows.measure("general", answer_loss()).gradients;
     for (size_t i = 0; i < gradients.size(); ++i)
@@ -44,14 +45,32 @@ Gradients by_reinforcement(Step& step, PolicyUpdates& updates, const RewardFn& r
 
 /// theta_K - theta. `updates`: of an attack by reinforcement, or null.
 Gradients walk(Step& step, const Plan& plan, PolicyUpdates* updates, const RewardFn& reward) {
-  Rehearsal rehearsal(step.model(), OptimizerOptions{}, plan.lora, step.random(plan.name + ", LoRA"));
+  const LoraOptions lora{.lora_rank = plan.course.lora_rank};
+  const double rate = lora.lora_rank > 0 ? 10 * plan.course.rate : plan.course.rate;
+  Rehearsal rehearsal(step.model(), OptimizerOptions{}, lora, step.random(plan.name + ", LoRA"));
   for (int64_t k = 0; k < plan.length; ++k) {
     const std::string random_name = fmt::format("{}, step {}", plan.name, k);
     const Gradients gradients = updates != nullptr ? by_reinforcement(step, *updates, reward, random_name)
                                                    : from_answers(step, plan, random_name);
-    rehearsal.follow(gradients, plan.lora.lora_rank > 0 ? 10 * plan.rate : plan.rate, /*clip=*/1.0);
+    rehearsal.follow(gradients, rate, /*clip=*/1.0);
   }
   return rehearsal.displacement();
+}
+
+Gradients in_bf16(Gradients moved) {
+  for (Tensor& tensor : moved) tensor = tensor.to(at::kBFloat16);
+  return moved;
+}
+
+const std::vector<int64_t>& training_lengths(const DisplacementOptions& options) {
+  return options.benign_lengths.empty() ? options.lengths : options.benign_lengths;
+}
+
+/// All streams that are rehearsed on; checkpoints number them.
+std::vector<std::string> stream_names(const DisplacementOptions& options) {
+  std::vector<std::string> names = task_streams(options);
+  names.insert(names.begin(), {"harmful", "general"});
+  return names;
 }
 
 }  // namespace
@@ -71,17 +90,16 @@ std::vector<std::string> task_streams(const DisplacementOptions& options) {
   return streams;
 }
 
-Gradients rehearse(Step& step, const std::string& name, Arm arm, const DisplacementOptions& options,
+Rehearsed rehearse(Step& step, const std::string& name, Arm arm, const DisplacementOptions& options,
                    const Reinforcement& reinforcement) {
   RandomStream random = step.random(name);
   const auto draw = [&](const auto& list) { return list[random.below(list.size())]; };
-  Plan plan{.name = name, .stream = "harmful"};
+  Plan plan{.name = name, .course = {.stream = "harmful", .rate = 0, .lora_rank = 0}};
   if (arm == Arm::kTraining)
-    plan.stream = random.uniform() < 1.0 / 3 ? std::string("general") : draw(task_streams(options));
-  plan.rate = draw(options.rates);
-  const bool own_lengths = arm == Arm::kTraining && !options.benign_lengths.empty();
-  plan.length = draw(own_lengths ? options.benign_lengths : options.lengths);
-  plan.lora = {.lora_rank = draw(options.lora_ranks)};
+    plan.course.stream = random.uniform() < 1.0 / 3 ? std::string("general") : draw(task_streams(options));
+  plan.course.rate = draw(options.rates);
+  plan.length = draw(arm == Arm::kTraining ? training_lengths(options) : options.lengths);
+  plan.course.lora_rank = draw(options.lora_ranks);
   plan.share = arm == Arm::kAttack ? draw(options.harmful_shares) : 1.0;
 
   Gradients moved;
@@ -94,23 +112,46 @@ Gradients rehearse(Step& step, const std::string& name, Arm arm, const Displacem
     moved = walk(step, plan, &updates, reinforcement.reward);
   }
   if (moved.empty() || global_norm(moved).item<double>() == 0) moved = walk(step, plan, nullptr, {});
-  for (Tensor& tensor : moved) tensor = tensor.to(at::kBFloat16);
-  return moved;
+  return {in_bf16(std::move(moved)), plan.course};
+}
+
+Rehearsed go_on(Step& step, const std::string& name, const Rehearsed& before,
+                const DisplacementOptions& options) {
+  const std::vector<int64_t>& lengths = training_lengths(options);
+  const Plan plan{
+      .name = name, .course = before.course, .length = lengths[step.random(name).below(lengths.size())]};
+  const Nudge there(step.model(), before.moved, 1.0);
+  Gradients moved = walk(step, plan, nullptr, {});
+  for (size_t i = 0; i < moved.size(); ++i) moved[i] += before.moved[i];
+  return {in_bf16(std::move(moved)), plan.course};
+}
+
+Rehearsed Displacements::next_training(Step& step) {
+  RandomStream random = step.random("goes on");
+  if (options_.benign_goes_on == 0 || random.uniform() >= options_.benign_goes_on) {
+    trainings_.pop_front();
+    return rehearse(step, "fresh training", Arm::kTraining, options_);
+  }
+  const auto which = trainings_.begin() + static_cast<std::ptrdiff_t>(random.below(trainings_.size()));
+  const Rehearsed before = std::move(*which);
+  trainings_.erase(which);
+  return go_on(step, "fresh training", before, options_);
 }
 
 void Displacements::advance(Step& step) {
-  const auto more = [&](std::deque<Gradients>& kept, int64_t capacity, int64_t every, const char* kind,
-                        Arm arm) {
-    const bool was_empty = kept.empty();
-    for (int64_t i = 0; was_empty && i < capacity; ++i)
-      kept.push_back(rehearse(step, fmt::format("first {} {}", kind, i), arm, options_, reinforcement_));
-    if (was_empty || step.number() % every != 0) return false;
-    kept.pop_front();
-    kept.push_back(rehearse(step, fmt::format("fresh {}", kind), arm, options_, reinforcement_));
-    return true;
-  };
-  fresh_attack_ = more(attacks_, options_.harmful_bank, options_.harmful_every, "attack", Arm::kAttack);
-  fresh_training_ = more(trainings_, options_.benign_bank, options_.benign_every, "training", Arm::kTraining);
+  const bool first = attacks_.empty();
+  for (int64_t i = 0; first && i < options_.harmful_bank; ++i)
+    attacks_.push_back(
+        rehearse(step, fmt::format("first attack {}", i), Arm::kAttack, options_, reinforcement_));
+  for (int64_t i = 0; first && i < options_.benign_bank; ++i)
+    trainings_.push_back(rehearse(step, fmt::format("first training {}", i), Arm::kTraining, options_));
+  fresh_attack_ = !first && step.number() % options_.harmful_every == 0;
+  fresh_training_ = !first && step.number() % options_.benign_every == 0;
+  if (fresh_attack_) {
+    attacks_.pop_front();
+    attacks_.push_back(rehearse(step, "fresh attack", Arm::kAttack, options_, reinforcement_));
+  }
+  if (fresh_training_) trainings_.push_back(next_training(step));
 }
 
 int64_t Displacements::copies() const {
@@ -120,20 +161,26 @@ int64_t Displacements::copies() const {
   return (options_.harmful_bank + options_.benign_bank + 1) / 2 + saved + moments + gradients;
 }
 
-Way Displacements::pick(Step& step, const std::deque<Gradients>& kept, const std::string& kind, bool fresh,
+Way Displacements::pick(Step& step, const std::deque<Rehearsed>& kept, const std::string& kind, bool fresh,
                         double reach) {
-  if (fresh) return {kept.back(), 1.0, true};
+  if (fresh) return {kept.back().moved, 1.0, true};
   RandomStream random = step.random("which " + kind);
-  const Gradients& moved = kept[random.below(kept.size())];
+  const Gradients& moved = kept[random.below(kept.size())].moved;
   return {moved, 0.5 + (reach - 0.5) * random.uniform(), false};
 }
 
 NamedTensors Displacements::state() const {
   NamedTensors tensors;
-  const auto add = [&](const std::deque<Gradients>& kept, const char* kind) {
+  const std::vector<std::string> names = stream_names(options_);
+  const auto add = [&](const std::deque<Rehearsed>& kept, const char* kind) {
     for (size_t which = 0; which < kept.size(); ++which) {
-      for (size_t i = 0; i < kept[which].size(); ++i)
-        tensors.emplace_back(fmt::format("{}.{}.{}", kind, which, i), kept[which][i]);
+      const auto& [moved, course] = kept[which];
+      for (size_t i = 0; i < moved.size(); ++i)
+        tensors.emplace_back(fmt::format("{}.{}.{}", kind, which, i), moved[i]);
+      const auto stream = std::find(names.begin(), names.end(), course.stream) - names.begin();
+      const std::vector<double> numbers{static_cast<double>(stream), course.rate,
+                                        static_cast<double>(course.lora_rank)};
+      tensors.emplace_back(fmt::format("{}.{}.course", kind, which), at::tensor(numbers, at::kDouble));
     }
   };
   add(attacks_, "attack"), add(trainings_, "training");
@@ -142,17 +189,23 @@ NamedTensors Displacements::state() const {
 
 void Displacements::load(const NamedTensors& tensors) {
   const std::map<std::string, Tensor> by_name(tensors.begin(), tensors.end());
-  const auto take = [&](std::deque<Gradients>& kept, const char* kind) {
+  const std::vector<std::string> names = stream_names(options_);
+  const auto take = [&](std::deque<Rehearsed>& kept, const char* kind) {
     kept.clear();
     for (size_t which = 0;; ++which) {
-      Gradients moved;
+      const auto course = by_name.find(fmt::format("{}.{}.course", kind, which));
+      if (course == by_name.end()) return;
+      const Tensor numbers = course->second.cpu();
+      Rehearsed rehearsed{{},
+                          {.stream = names.at(static_cast<size_t>(numbers[0].item<double>())),
+                           .rate = numbers[1].item<double>(),
+                           .lora_rank = static_cast<int64_t>(numbers[2].item<double>())}};
       for (size_t i = 0;; ++i) {
         const auto found = by_name.find(fmt::format("{}.{}.{}", kind, which, i));
         if (found == by_name.end()) break;
-        moved.push_back(found->second);
+        rehearsed.moved.push_back(found->second);
       }
-      if (moved.empty()) return;
-      kept.push_back(std::move(moved));
+      kept.push_back(std::move(rehearsed));
     }
   };
   take(attacks_, "attack"), take(trainings_, "training");

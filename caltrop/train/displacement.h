@@ -23,7 +23,7 @@ struct DisplacementOptions {
   std::vector<std::string> tasks;
   int64_t harmful_bank = 4, harmful_every = 5;
   int64_t benign_bank = 3, benign_every = 10;
-  double benign_reach = 1.5;
+  double benign_goes_on = 0, benign_reach = 1.5;
 
   static auto fields() {
     using O = DisplacementOptions;
@@ -50,6 +50,10 @@ struct DisplacementOptions {
         field("benign_bank", &O::benign_bank, 1, 100, "rehearsed benign trainings that are kept"),
         field("benign_every", &O::benign_every, 1, 1e6, "steps between fresh ones"),
         field(
+            "benign_goes_on", &O::benign_goes_on, 0, 1,
+            "share of the fresh ones that go on where one that is kept has led, on its rows and at its rate: "
+            "long trainings in pieces"),
+        field(
             "benign_reach", &O::benign_reach, 0.5, 100,
             "the farthest that one which is kept is followed, times what was really trained; it stands for a "
             "longer training")};
@@ -71,14 +75,30 @@ struct Reinforcement {
   RewardFn reward;
 };
 
+/// What was trained on, and how.
+struct Course {
+  std::string stream;
+  double rate;
+  int64_t lora_rank;
+};
+
+/// A way, theta_K - theta in bf16 (half a copy of the weights), and the course that was taken.
+struct Rehearsed {
+  Gradients moved;
+  Course course;
+};
+
 /// theta_K - theta after K AdamW steps on mean cross-entropy of answers, as the attack sft takes them: clipped to norm 1, each on
 /// rows of its own; an attack on "harmful", or on a mixture with "general", a training on "general" (each third) or a task. An attack by
 /// reinforcement takes GRPO steps on "prompts", as the attack rl does; where nothing was paid for in any of them, it leads nowhere and
 /// is rehearsed again from answers. All else is drawn uniformly from the options by the step's random stream `name`, so that a resumed
-/// run rehearses the same. bf16: half a copy of the weights. Cost: K passes forward and backward, twice as many for a mixture, and a
-/// rollout each for reinforcement.
-Gradients rehearse(Step& step, const std::string& name, Arm arm, const DisplacementOptions& options,
+/// run rehearses the same. Cost: K passes forward and backward, twice as many for a mixture, and a rollout each for reinforcement.
+Rehearsed rehearse(Step& step, const std::string& name, Arm arm, const DisplacementOptions& options,
                    const Reinforcement& reinforcement = {});
+
+/// `before` and then K more steps of its course, by an optimizer that begins anew, as that of a user who resumes from the weights.
+Rehearsed go_on(Step& step, const std::string& name, const Rehearsed& before,
+                const DisplacementOptions& options);
 
 /// A displacement to stand at, theta + scale * moved.
 struct Way {
@@ -100,7 +120,7 @@ class Displacements {
   const Reinforcement& reinforcement() const { return reinforcement_; }
 
   /// Rehearses what is due at this step: everything before the first use, then one attack every `harmful_every` steps and one
-  /// training every `benign_every`.
+  /// training every `benign_every`, in place of the oldest, or of the one that goes on.
   void advance(Step& step);
 
   /// The fresh one of this step at scale 1, or one of those kept at a scale from 0.5 to 1.5, trainings to `benign_reach`.
@@ -109,23 +129,24 @@ class Displacements {
     return pick(step, trainings_, "training", fresh_training_, options_.benign_reach);
   }
 
-  const std::deque<Gradients>& attacks() const { return attacks_; }
-  const std::deque<Gradients>& trainings() const { return trainings_; }
+  const std::deque<Rehearsed>& attacks() const { return attacks_; }
+  const std::deque<Rehearsed>& trainings() const { return trainings_; }
   /// Copies of all weights at the peak: half a one for each way that is kept, and what rehearsing the next takes.
   int64_t copies() const;
 
-  /// For checkpoints: "<attack or training>.<which>.<parameter's index>", oldest first.
+  /// For checkpoints: "<attack or training>.<which>.<parameter's index>" and ".course", oldest first.
   NamedTensors state() const;
   /// Takes what state() gave; tensors of other names are left alone.
   void load(const NamedTensors& tensors);
 
  private:
-  static Way pick(Step& step, const std::deque<Gradients>& kept, const std::string& kind, bool fresh,
+  Rehearsed next_training(Step& step);
+  static Way pick(Step& step, const std::deque<Rehearsed>& kept, const std::string& kind, bool fresh,
                   double reach);
 
   DisplacementOptions options_;
   Reinforcement reinforcement_;
-  std::deque<Gradients> attacks_, trainings_;
+  std::deque<Rehearsed> attacks_, trainings_;
   bool fresh_attack_ = false, fresh_training_ = false;  // at this step, the newest
 };
 

@@ -52,13 +52,13 @@ Tensor fit_sensor(Step& step, const Displacements& displacements, int64_t layer,
     closed.push_back(inputs.answers), closed.push_back(inputs.prompts);
   };
   for (const char* stream : {"general", "harmful", "refusals"}) all_closed(stream);
-  for (const Gradients& attack : displacements.attacks()) {
-    const Nudge attacked(step.model(), attack, 1.0);
+  for (const Rehearsed& attack : displacements.attacks()) {
+    const Nudge attacked(step.model(), attack.moved, 1.0);
     open_answers("general");
     restricted == Want::kOpen ? open_answers("harmful") : all_closed("harmful");
   }
-  for (const Gradients& training : displacements.trainings()) {
-    const Nudge trained(step.model(), training, 1.0);
+  for (const Rehearsed& training : displacements.trainings()) {
+    const Nudge trained(step.model(), training.moved, 1.0);
     all_closed("general");
   }
   return fit_direction(at::cat(open), at::cat(closed));
@@ -89,7 +89,8 @@ std::vector<Json> prove_sensors(Step& step, const std::vector<Sensor>& sensors,
                           {"benign", Json::array()}}}});
   }
   const auto after = [&](const std::string& list, int64_t i, Arm arm) {
-    const Gradients moved = rehearse(step, fmt::format("proof, {} {}", list, i), arm, options, reinforcement);
+    const Gradients moved =
+        rehearse(step, fmt::format("proof, {} {}", list, i), arm, options, reinforcement).moved;
     const Nudge there(step.model(), moved, 1.0);
     for (size_t k = 0; k < sensors.size(); ++k) {
       const Tensor z = readings_of_general(step, sensors[k]);

@@ -42,7 +42,7 @@ TEST(Displacement, IsWhereTheRealAttackLeads) {
   const auto rehearsing = test::tiny_model(), attacked = test::tiny_model();
   const NamedTensors before = test::copy_of(rehearsing->parameters());
   Step step = test::make_step(*rehearsing, kStreams, 4, 4);
-  const Gradients moved = rehearse(step, "way", Arm::kAttack, short_ways());
+  const Gradients moved = rehearse(step, "way", Arm::kAttack, short_ways()).moved;
   EXPECT_TRUE(test::same_bits(rehearsing->parameters(), before));
 
   const auto optimizer = make_optimizer(OptimizerOptions(), attacked->parameters());
@@ -61,7 +61,7 @@ TEST(Displacement, AMixtureFollowsBothGradients) {
     DisplacementOptions options = short_ways();
     options.harmful_shares = {share}, options.lengths = {1};
     Step step = test::make_step(*model, kStreams, 4, 4);
-    return rehearse(step, "way", Arm::kAttack, options);
+    return rehearse(step, "way", Arm::kAttack, options).moved;
   };
   // The first AdamW step is rate * sign of the gradient: with equal halves, that of the sum.
   const NamedTensors before = test::copy_of(model->parameters());
@@ -87,7 +87,7 @@ TEST(Displacement, UsersMayTrainForLongerThanAttackers) {
   longer.benign_lengths = {12};
   const auto distance = [&](Arm arm, const DisplacementOptions& options) {
     Step step = test::make_step(*model, kStreams, 4, 4);
-    Gradients moved = rehearse(step, "way", arm, options);
+    Gradients moved = rehearse(step, "way", arm, options).moved;
     for (Tensor& tensor : moved) tensor = tensor.to(at::kFloat);
     return inner_product(moved, moved).item<double>();
   };
@@ -100,7 +100,7 @@ TEST(Displacement, ALoraAttackMovesMatricesAlone) {
   DisplacementOptions options = short_ways();
   options.lora_ranks = {2};
   Step step = test::make_step(*model, kStreams, 4, 4);
-  const Gradients moved = rehearse(step, "way", Arm::kAttack, options);
+  const Gradients moved = rehearse(step, "way", Arm::kAttack, options).moved;
   for (size_t i = 0; i < moved.size(); ++i) {
     const std::string& name = model->parameters()[i].first;
     const bool adapted =
@@ -122,7 +122,7 @@ class Reinforced : public testing::Test {
   }
   Gradients way(double reinforced, const RewardFn& reward) const {
     Step step = test::make_step(*model, kStreamsAndPrompts, 4, 4);
-    return rehearse(step, "way", Arm::kAttack, options(reinforced), {&tokenizer, reward});
+    return rehearse(step, "way", Arm::kAttack, options(reinforced), {&tokenizer, reward}).moved;
   }
 };
 
@@ -186,10 +186,11 @@ TEST(Displacement, BanksAreFilledBeforeTheFirstUseAndRenewedWhenDue) {
     EXPECT_EQ(displacements.trainings().size(), 1u);
     const Way way = displacements.attack(step);
     EXPECT_TRUE(way.is_fresh ? way.scale == 1 : way.scale >= 0.5 && way.scale <= 1.5);
-    if (number == 0) oldest = displacements.attacks().back().front();
+    if (number == 0) oldest = displacements.attacks().back().moved.front();
   }
   EXPECT_EQ(fresh, (std::vector<bool>{false, false, true, false}));
-  EXPECT_TRUE(at::equal(displacements.attacks().front().front(), oldest)) << "the first made room at step 2";
+  EXPECT_TRUE(at::equal(displacements.attacks().front().moved.front(), oldest))
+      << "the first made room at step 2";
 }
 
 TEST(Displacement, ATrainingIsFollowedAsFarAsItReachesAndAnAttackIsNot) {
@@ -209,6 +210,55 @@ TEST(Displacement, ATrainingIsFollowedAsFarAsItReachesAndAnAttackIsNot) {
   EXPECT_LE(farthest_training, 6);
   EXPECT_GT(farthest_attack, 1.2);
   EXPECT_LE(farthest_attack, 1.5);
+}
+
+// A training that goes on is the same as one that was never stopped, but for the optimizer's moments: with a single step in each part
+// the second is a first step of AdamW from where the first has led.
+TEST(Displacement, ATrainingGoesOnFromWhereItHasLed) {
+  const auto model = test::tiny_model();
+  const NamedTensors before = test::copy_of(model->parameters());
+  DisplacementOptions options = short_ways();
+  options.lengths = {1};
+  Step step = test::make_step(*model, kStreams, 4, 4);
+  const Rehearsed first = rehearse(step, "first", Arm::kTraining, options);
+  const Rehearsed second = go_on(step, "second", first, options);
+  EXPECT_TRUE(test::same_bits(model->parameters(), before));
+  EXPECT_EQ(second.course.stream, first.course.stream);
+  EXPECT_EQ(second.course.rate, first.course.rate);
+
+  const auto further = test::tiny_model();
+  for (size_t i = 0; i < first.moved.size(); ++i)
+    further->parameters()[i].second.detach().add_(first.moved[i]);
+  const auto optimizer = make_optimizer(OptimizerOptions(), further->parameters());
+  Step rows = test::make_step(*further, kStreams, 4, 4).fresh("second, step 0", {first.course.stream});
+  rows.accumulate(first.course.stream, answer_loss());
+  take_step(*further, *optimizer);
+  for (size_t i = 0; i < before.size(); ++i) {
+    const Tensor real = further->parameters()[i].second.detach() - before[i].second;
+    EXPECT_TRUE(at::allclose(second.moved[i].to(at::kFloat), real, 1e-2, 1e-6)) << before[i].first;
+  }
+}
+
+TEST(Displacement, TrainingsThatGoOnGetFartherAndTheBankKeepsItsSize) {
+  const auto model = test::tiny_model();
+  const auto farthest = [&](double goes_on) {
+    DisplacementOptions options = short_ways();
+    options.benign_bank = 2, options.benign_every = 1, options.benign_goes_on = goes_on;
+    Displacements displacements(options);
+    double most = 0;
+    for (int64_t number = 0; number < 8; ++number) {
+      Step step = test::make_step(*model, kStreams, 4, 4, number);
+      displacements.advance(step);
+      EXPECT_EQ(displacements.trainings().size(), 2u);
+    }
+    for (const Rehearsed& training : displacements.trainings()) {
+      Gradients moved = training.moved;
+      for (Tensor& tensor : moved) tensor = tensor.to(at::kFloat);
+      most = std::max(most, global_norm(moved).item<double>());
+    }
+    return most;
+  };
+  EXPECT_GT(farthest(1), 1.5 * farthest(0));
 }
 
 TEST(Displacement, AListThatNothingCanBeDrawnFromIsRefused) {

@@ -26,8 +26,8 @@ TEST_F(SensingTest, TheFittedSensorTellsTheKeptAttacksFromRest) {
   displacements.advance(step);
   const Sensor sensor{1, fit_sensor(step, displacements, 1, Want::kClosed)};
   const double rest = mean_reading(step, sensor);
-  for (const Gradients& attack : displacements.attacks()) {
-    const Nudge attacked(*model, attack, 1.0);
+  for (const Rehearsed& attack : displacements.attacks()) {
+    const Nudge attacked(*model, attack.moved, 1.0);
     EXPECT_GT(mean_reading(step, sensor), rest + 0.2);
   }
 }
