@@ -97,7 +97,8 @@ Rehearsed rehearse(Step& step, const std::string& name, Arm arm, const Displacem
   Plan plan{.name = name, .course = {.stream = "harmful", .rate = 0, .lora_rank = 0}};
   if (arm == Arm::kTraining)
     plan.course.stream = random.uniform() < 1.0 / 3 ? std::string("general") : draw(task_streams(options));
-  plan.course.rate = draw(options.rates);
+  const bool own_rates = arm == Arm::kTraining && !options.benign_rates.empty();
+  plan.course.rate = draw(own_rates ? options.benign_rates : options.rates);
   plan.length = draw(arm == Arm::kTraining ? training_lengths(options) : options.lengths);
   plan.course.lora_rank = draw(options.lora_ranks);
   plan.share = arm == Arm::kAttack ? draw(options.harmful_shares) : 1.0;

@@ -16,6 +16,7 @@ struct DisplacementOptions {
   std::vector<double> rates = {1e-5, 3e-5, 3e-5, 1e-4};
   std::vector<int64_t> lengths = {5, 10, 14, 30};
   std::vector<int64_t> benign_lengths;
+  std::vector<double> benign_rates;
   std::vector<int64_t> lora_ranks = {0};
   std::vector<double> harmful_shares = {1.0};
   double reinforced = 0;
@@ -33,6 +34,8 @@ struct DisplacementOptions {
         field("benign_lengths", &O::benign_lengths, 1, 1e6,
               "the users' steps, where other than the attackers': an attack is to be caught early, a "
               "training never"),
+        field("benign_rates", &O::benign_rates, 0, 1,
+              "the users' learning rates, where other than the attackers'"),
         field("lora_ranks", &O::lora_ranks, 0, 1e5,
               "their LoRA ranks, at ten times the rate; 0: all parameters"),
         field("harmful_shares", &O::harmful_shares, 0, 1,
@@ -60,7 +63,7 @@ struct DisplacementOptions {
   }
 };
 
-/// Throws UserError, beginning with `who`, for a list that nothing can be drawn from. That `benign_lengths` or `tasks` is empty means
+/// Throws UserError, beginning with `who`, for a list that nothing can be drawn from. That `benign_lengths`, `benign_rates` or `tasks` is empty means
 /// something.
 void check_lists(const DisplacementOptions& options, const std::string& who);
 

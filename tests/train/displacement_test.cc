@@ -81,7 +81,7 @@ TEST(Displacement, AMixtureFollowsBothGradients) {
   EXPECT_TRUE(test::same_bits(model->parameters(), before));
 }
 
-TEST(Displacement, UsersMayTrainForLongerThanAttackers) {
+TEST(Displacement, UsersMayTrainForLongerAndFasterThanAttackers) {
   const auto model = test::tiny_model();
   DisplacementOptions same = short_ways(), longer = short_ways();
   longer.benign_lengths = {12};
@@ -93,6 +93,10 @@ TEST(Displacement, UsersMayTrainForLongerThanAttackers) {
   };
   EXPECT_EQ(distance(Arm::kAttack, longer), distance(Arm::kAttack, same));
   EXPECT_GT(distance(Arm::kTraining, longer), 2 * distance(Arm::kTraining, same));
+  DisplacementOptions faster = short_ways();
+  faster.benign_rates = {4e-2};
+  EXPECT_EQ(distance(Arm::kAttack, faster), distance(Arm::kAttack, same));
+  EXPECT_GT(distance(Arm::kTraining, faster), 2 * distance(Arm::kTraining, same));
 }
 
 TEST(Displacement, ALoraAttackMovesMatricesAlone) {
