@@ -181,7 +181,7 @@ NamedTensors Displacements::state() const {
       const auto stream = std::find(names.begin(), names.end(), course.stream) - names.begin();
       const std::vector<double> numbers{static_cast<double>(stream), course.rate,
                                         static_cast<double>(course.lora_rank)};
-      tensors.emplace_back(fmt::format("{}.{}.course", kind, which), at::tensor(numbers, at::kDouble));
+      tensors.emplace_back(fmt::format("course of {}.{}", kind, which), at::tensor(numbers, at::kDouble));
     }
   };
   add(attacks_, "attack"), add(trainings_, "training");
@@ -194,7 +194,7 @@ void Displacements::load(const NamedTensors& tensors) {
   const auto take = [&](std::deque<Rehearsed>& kept, const char* kind) {
     kept.clear();
     for (size_t which = 0;; ++which) {
-      const auto course = by_name.find(fmt::format("{}.{}.course", kind, which));
+      const auto course = by_name.find(fmt::format("course of {}.{}", kind, which));
       if (course == by_name.end()) return;
       const Tensor numbers = course->second.cpu();
       Rehearsed rehearsed{{},

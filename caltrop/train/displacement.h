@@ -137,7 +137,7 @@ class Displacements {
   /// Copies of all weights at the peak: half a one for each way that is kept, and what rehearsing the next takes.
   int64_t copies() const;
 
-  /// For checkpoints: "<attack or training>.<which>.<parameter's index>" and ".course", oldest first.
+  /// For checkpoints: "<attack or training>.<which>.<parameter's index>" and "course of <attack or training>.<which>", oldest first.
   NamedTensors state() const;
   /// Takes what state() gave; tensors of other names are left alone.
   void load(const NamedTensors& tensors);
