@@ -63,8 +63,8 @@ struct DisplacementOptions {
   }
 };
 
-/// Throws UserError, beginning with `who`, for a list that nothing can be drawn from. That `benign_lengths`, `benign_rates` or `tasks` is empty means
-/// something.
+/// Throws UserError, beginning with `who`, for a list that nothing can be drawn from. That `benign_lengths`, `benign_rates` or `tasks` is
+/// empty means something.
 void check_lists(const DisplacementOptions& options, const std::string& who);
 
 /// The streams that benign trainings other than on "general" are rehearsed on: "task:<name>" each, or "tasks".
@@ -137,7 +137,8 @@ class Displacements {
   /// Copies of all weights at the peak: half a one for each way that is kept, and what rehearsing the next takes.
   int64_t copies() const;
 
-  /// For checkpoints: "<attack or training>.<which>.<parameter's index>" and "course of <attack or training>.<which>", oldest first.
+  /// For checkpoints: "<attack or training>.<which>.<parameter's index>" and "course of <attack or training>.<which>", oldest
+  /// first.
   NamedTensors state() const;
   /// Takes what state() gave; tensors of other names are left alone.
   void load(const NamedTensors& tensors);

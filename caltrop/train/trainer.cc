@@ -50,7 +50,7 @@ void clear_gradients(const Model& model) {
 }
 
 /// How `.grad` is to be clipped to `limit` (0: not at all). Throws if its norm is not finite.
-Clipping clip_gradients(const NamedTensors& trained, double limit, int64_t step) {
+Clipping finite_clipping(const NamedTensors& trained, double limit, int64_t step) {
   Gradients gradients;
   for (const auto& [name, parameter] : trained) {
     if (parameter.grad().defined()) gradients.push_back(parameter.grad());
@@ -117,7 +117,7 @@ TrainTotals train(const Model& model, Objective& objective, std::map<std::string
     step.keep_rows(std::move(drawn.kept));
     const Scalars scalars = objective.add_gradients(step);
     weights.take_gradients();
-    const auto [norm, scale] = clip_gradients(weights.tensors(), options.clip, totals.steps);
+    const auto [norm, scale] = finite_clipping(weights.tensors(), options.clip, totals.steps);
     const double rate = learning_rate(options, totals.steps, options.steps);
     optimizer->step(rate, scale);
     weights.apply();
