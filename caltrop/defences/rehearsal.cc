@@ -12,8 +12,9 @@
 //                 -log(1.02 - p), which saturates, so that a few tokens at enormous loss do not pay for all
 //
 // First order: gradients taken at theta + s D are applied at theta; s uniform from 0.5 to 1.5 (D_b: to benign_reach; a fresh D: 1). The
-// trap is the *difference* (`contrast`), clipped to norm `trap_clip`: what ruins the model at rest as well does not count. It is CTRAP's look-ahead
-// with a real displacement in place of one gradient, TAR's inner loop paid once every few steps, and the other half of the IF as a loss.
+// trap is the *difference* (`contrast`), clipped to norm `trap_clip`: what ruins the model at rest as well does not count. It is CTRAP's
+// look-ahead with a real displacement in place of one gradient, TAR's inner loop paid once every few steps, and the other half of the IF
+// as a loss.
 //
 // Cost per step: 6 passes forward and backward and the rehearsals; 4 copies of the weights in one (saved weights, two moments, gradients;
 // 5 for mixtures, which have gradients of both halves), half a copy a displacement. Watch: sprung_fresh, on attacks that were never

@@ -15,9 +15,9 @@
 // First order: gradients taken at theta + s D are applied at theta, s uniform from 0.5 to 1.5 (D_b: to benign_reach; a fresh D: 1). When
 // training is over a few idle neurons of that layer become the charge (train/charge.h): silent while z < tau, above it a flood of the
 // residual stream whose square overflows, so that RMSNorm gives 0, every logit is 0 and no weight has a gradient: a cliff. Hence
-// restricted answers may open too. `restricted: closed` has 2 closed(theta + s D_h; harmful) instead, for a charge that is a slope (sharpness 20, strength
-// 6): the attacker's loss would feel that one, and trains it away within two steps. Several `layers` have a sensor and a charge each:
-// the sensor's losses are means over them, and the first charge that opens is enough.
+// restricted answers may open too. `restricted: closed` has 2 closed(theta + s D_h; harmful) instead, for a charge that is a slope
+// (sharpness 20, strength 6): the attacker's loss would feel that one, and trains it away within two steps. Several `layers` have a
+// sensor and a charge each: the sensor's losses are means over them, and the first charge that opens is enough.
 //
 // Cost per step: 2 passes of the whole model and 8 up to the last sensor's layer, forward and backward, 1 forward of the start model, and
 // the rehearsals: about 8 attack steps every harmful_every steps, 22 benign ones every benign_every. Half weight: closed on harmful rows
