@@ -6,6 +6,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "caltrop/base/error.h"
+#include "caltrop/kernels/cast.h"
 #include "caltrop/kernels/elementwise.h"
 #include "caltrop/kernels/linear.h"
 
@@ -22,7 +23,7 @@ struct CastOnce : Function<CastOnce> {
     return cast.view_as(cast);
   }
   static variable_list backward(AutogradContext*, const variable_list& gradients) {
-    return {gradients[0].to(at::kFloat), Tensor()};
+    return {to_fp32(gradients[0]), Tensor()};
   }
 };
 
