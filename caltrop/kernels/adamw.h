@@ -1,5 +1,5 @@
-// The step of AdamW over all weights. On the CPU gradients are clipped on the way, which ATen's operator wants done before, in a pass
-// over them of its own. Measured by `./run bench kernels`, tested by tests/kernels/adamw_test.cc.
+// The step of AdamW over all weights. On the CPU gradients are clipped and weights cast on the way, which ATen wants done in passes of
+// their own. Measured by `./run bench kernels`, tested by tests/kernels/adamw_test.cc.
 #pragma once
 
 #include "caltrop/tensor/tensor.h"
@@ -14,8 +14,10 @@ struct AdamWStep {
 
 /// Loshchilov, Hutter 2019:  g = gradient_scale gradient;  m += (1 - beta1)(g - m);  v += (1 - beta2)(g^2 - v)
 ///   w -= learning_rate (weight_decay w + m/(1 - beta1^number) / (sqrt(v/(1 - beta2^number)) + epsilon))
-/// for each weight w; four lists of equal length, fp32, equal shapes. Gradients are left as they are on the CPU, scaled on a GPU.
+/// for each weight w; four lists of equal length, fp32, equal shapes. `casts`: empty, or for each weight a bf16 tensor of its shape that
+/// becomes its cast, or an undefined one. Gradients are left as they are on the CPU, scaled on a GPU.
 void adamw_step(const std::vector<Tensor>& weights, const std::vector<Tensor>& gradients,
-                const std::vector<Tensor>& means, const std::vector<Tensor>& squares, const AdamWStep& step);
+                const std::vector<Tensor>& means, const std::vector<Tensor>& squares, const AdamWStep& step,
+                const std::vector<Tensor>& casts = {});
 
 }  // namespace caltrop

@@ -51,6 +51,11 @@ Tensor Model::weight(const std::string& name) const {
   return CastOnce::apply(master, cast.value);
 }
 
+void Model::cast_is_current(size_t parameter) const {
+  Cast& cast = casts_[parameter];
+  if (cast.value.defined()) cast.version = static_cast<int64_t>(parameters_[parameter].second._version());
+}
+
 Tensor Model::head() const { return weight(config_.tied ? "model.embed_tokens.weight" : "lm_head.weight"); }
 
 std::shared_ptr<const Model> Model::frozen_copy() const {

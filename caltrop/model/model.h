@@ -70,6 +70,11 @@ class Model {
   /// A parameter in the compute dtype, cast once until it changes; gradients flow to the fp32 master.
   Tensor weight(const std::string& name) const;
 
+  /// That cast of a parameter, by its place in parameters(), for an optimizer that writes both in one pass; undefined where there is none.
+  Tensor cast(size_t parameter) const { return casts_[parameter].value; }
+  /// Both have been written, where there is a cast: weight() takes it as it is.
+  void cast_is_current(size_t parameter) const;
+
   const ModelConfig& config() const { return config_; }
   at::Device device() const { return parameters_.front().second.device(); }
   at::ScalarType compute_dtype() const { return compute_dtype_; }

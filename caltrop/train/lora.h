@@ -43,6 +43,8 @@ class TrainableWeights {
   /// What the optimizer moves and a checkpoint holds: the parameters, or "lora_A.<parameter>" and "lora_B.<parameter>" of each
   /// adapted one.
   const NamedTensors& tensors() const { return tensors_; }
+  /// The model whose parameters() these are; null with factors.
+  const Model* model() const { return adapted_.empty() ? &model_ : nullptr; }
 
   /// Moves the parameters' `.grad` to tensors(): by the chain rule, those of parameters without factors are dropped.
   void take_gradients();

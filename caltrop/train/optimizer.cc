@@ -9,8 +9,8 @@ namespace {
 
 class AdamW final : public Optimizer {
  public:
-  AdamW(const OptimizerOptions& options, const NamedTensors& parameters)
-      : options_(options), parameters_(parameters) {
+  AdamW(const OptimizerOptions& options, const NamedTensors& parameters, const Model* model)
+      : options_(options), parameters_(parameters), model_(model) {
     for (const auto& [name, p] : parameters_) {
       mean_.push_back(at::zeros_like(p));
       square_.push_back(at::zeros_like(p));
@@ -19,12 +19,13 @@ class AdamW final : public Optimizer {
 
   void step(double learning_rate, double gradient_scale) override {
     ++steps;
-    std::vector<Tensor> weights, gradients, means, squares;
+    std::vector<Tensor> weights, gradients, means, squares, casts;
     for (size_t i = 0; i < parameters_.size(); ++i) {
       const Tensor& weight = parameters_[i].second;
       if (!weight.grad().defined()) continue;
       weights.push_back(weight), gradients.push_back(weight.grad());
       means.push_back(mean_[i]), squares.push_back(square_[i]);
+      casts.push_back(model_ != nullptr ? model_->cast(i) : Tensor());
     }
     adamw_step(weights, gradients, means, squares,
                {.number = steps,
@@ -33,7 +34,11 @@ class AdamW final : public Optimizer {
                 .beta2 = options_.beta2,
                 .epsilon = options_.epsilon,
                 .weight_decay = options_.weight_decay,
-                .gradient_scale = gradient_scale});
+                .gradient_scale = gradient_scale},
+               casts);
+    for (size_t i = 0; model_ != nullptr && i < parameters_.size(); ++i) {
+      if (parameters_[i].second.grad().defined()) model_->cast_is_current(i);
+    }
   }
 
   NamedTensors state() const override {
@@ -48,6 +53,7 @@ class AdamW final : public Optimizer {
  private:
   OptimizerOptions options_;
   NamedTensors parameters_;
+  const Model* model_;
   std::vector<Tensor> mean_, square_;
 };
 
@@ -97,8 +103,9 @@ int64_t optimizer_moments(const OptimizerOptions& options) {
   return options.momentum == 0 ? 0 : 1;
 }
 
-std::unique_ptr<Optimizer> make_optimizer(const OptimizerOptions& options, const NamedTensors& parameters) {
-  if (options.optimizer == "adamw") return std::make_unique<AdamW>(options, parameters);
+std::unique_ptr<Optimizer> make_optimizer(const OptimizerOptions& options, const NamedTensors& parameters,
+                                          const Model* model) {
+  if (options.optimizer == "adamw") return std::make_unique<AdamW>(options, parameters, model);
   return std::make_unique<Sgd>(options, parameters);
 }
 

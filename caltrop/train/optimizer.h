@@ -7,7 +7,7 @@
 #include <string>
 
 #include "caltrop/base/fields.h"
-#include "caltrop/tensor/tensor.h"
+#include "caltrop/model/model.h"
 
 namespace caltrop {
 
@@ -49,6 +49,8 @@ class Optimizer {
 /// Full-size fp32 state tensors a parameter: 2 for adamw, 1 or 0 for sgd.
 int64_t optimizer_moments(const OptimizerOptions& options);
 
-std::unique_ptr<Optimizer> make_optimizer(const OptimizerOptions& options, const NamedTensors& parameters);
+/// `model`: the one whose parameters() they are, if there is one. AdamW writes its casts in the pass that changes the masters.
+std::unique_ptr<Optimizer> make_optimizer(const OptimizerOptions& options, const NamedTensors& parameters,
+                                          const Model* model = nullptr);
 
 }  // namespace caltrop

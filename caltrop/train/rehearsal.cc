@@ -9,7 +9,7 @@ Rehearsal::Rehearsal(const Model& model, const OptimizerOptions& optimizer, cons
     : model_(model),
       saved_(model),
       weights_(model, lora, random),
-      optimizer_(make_optimizer(optimizer, weights_.tensors())) {}
+      optimizer_(make_optimizer(optimizer, weights_.tensors(), weights_.model())) {}
 
 Tensor Rehearsal::train(Step& rows, const std::string& stream, const LossFn& loss, double learning_rate,
                         double clip) {

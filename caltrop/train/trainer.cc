@@ -87,7 +87,7 @@ TrainTotals train(const Model& model, Objective& objective, std::map<std::string
                   const TrainOptions& options, uint64_t seed, const std::filesystem::path& state,
                   const TrainHooks& hooks) {
   TrainableWeights weights(model, options, RandomStream(seed, "LoRA"));
-  const std::unique_ptr<Optimizer> optimizer = make_optimizer(options, weights.tensors());
+  const std::unique_ptr<Optimizer> optimizer = make_optimizer(options, weights.tensors(), weights.model());
   TrainTotals totals = load_checkpoint(state, weights, *optimizer, objective);
   for (const std::string& name : objective.streams()) streams.at(name).seek(totals.steps * options.batch);
   if (totals.steps > 0) say("{}: resumed after step {}", hooks.title, totals.steps);

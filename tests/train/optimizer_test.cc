@@ -1,6 +1,7 @@
 #include "caltrop/train/optimizer.h"
 
 #include <ATen/ATen.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include "caltrop/base/json.h"
 #include "tests/support/support.h"
@@ -58,6 +59,41 @@ TEST(Optimizer, AStepIsSeenByAModelThatComputesInBfloat) {
     for (const auto& [parameter, master] : model.parameters())
       EXPECT_TRUE(at::equal(model.weight(parameter), master.to(at::kBFloat16))) << name << " " << parameter;
   }
+}
+
+// With the model it writes the casts itself: those that there are, of parameters that have a gradient.
+TEST(Optimizer, AdamWWritesTheCastsOfItsModel) {
+  const auto fp32 = test::tiny_model();
+  const Model model(fp32->config(), fp32->parameters(), at::kBFloat16);
+  const auto optimizer = make_optimizer({}, model.parameters(), &model);
+  const size_t without_gradient = 1, without_cast = 2, changed_since = 3;
+  const auto master = [&](size_t i) { return model.parameters()[i].second; };
+  std::vector<const void*> places;
+  for (size_t i = 0; i < model.parameters().size(); ++i) {
+    if (i != without_cast) model.weight(model.parameters()[i].first);
+    places.push_back(i != without_cast ? model.cast(i).const_data_ptr() : nullptr);
+    if (i != without_gradient) master(i).mutable_grad() = at::ones_like(master(i));
+  }
+  const at::NoGradGuard no_grad;
+  master(changed_since).add_(1.0), master(without_gradient).add_(1.0);
+  optimizer->step(0.1);
+  for (size_t i = 0; i < model.parameters().size(); ++i) {
+    const Tensor weight = model.weight(model.parameters()[i].first);
+    EXPECT_TRUE(at::equal(weight, master(i).to(at::kBFloat16))) << model.parameters()[i].first;
+    if (i != without_cast && i != without_gradient) {
+      EXPECT_EQ(weight.const_data_ptr(), places[i]) << "cast anew";
+    }
+  }
+}
+
+TEST(Optimizer, AGraphThatHoldsACastDoesNotGoOnWithTheNextOne) {
+  const auto fp32 = test::tiny_model();
+  const Model model(fp32->config(), fp32->parameters(), at::kBFloat16);
+  const auto optimizer = make_optimizer({}, model.parameters(), &model);
+  const Tensor loss = model.weight(model.parameters()[0].first).square().sum();
+  model.parameters()[0].second.mutable_grad() = at::ones_like(model.parameters()[0].second);
+  optimizer->step(0.1);
+  EXPECT_THROW(torch::autograd::backward({loss}, {}), c10::Error);
 }
 
 TEST(Optimizer, MeansThatNeverMoveAreRefused) {
