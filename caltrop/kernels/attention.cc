@@ -278,7 +278,7 @@ Tensor masked_attention(const Tensor& q, const Tensor& k, const Tensor& v, const
     return masked_attention(q, k, v, prepare(tokens, tables, q.scalar_type()), tables, heads, kv_heads);
   const int64_t n = tokens.count(), width = q.size(1) / heads, group = heads / kv_heads;
   const auto rotated = [&](const Tensor& x, int64_t count) {
-    return rotate(x.view({n, count, width}), Rotations{tokens.cosine, tokens.sine});
+    return rotate(x.view({n, count, width}), tokens.rotations);
   };
   const auto by_head = [&](const Tensor& x, int64_t copies) {  // [N,heads,E] -> [1,H,N,E]
     return x.unsqueeze(2).expand({n, x.size(1), copies, width}).reshape({1, n, heads, width}).transpose(1, 2);
@@ -356,9 +356,8 @@ Tensor additive_mask(const Tensor& visible, at::ScalarType dtype) {
 PackedTokens prepare(PackedTokens tokens, const RotaryTables& tables, at::ScalarType dtype) {
   if (tokens.positions.is_cpu() && dtype != at::kDouble) return tokens;
   const at::NoGradGuard no_grad;
-  const auto [cosine, sine] = rotations(tables, tokens.positions, dtype);
   const Tensor visible = tokens.visible.defined() ? tokens.visible : visibility(tokens);
-  tokens.cosine = cosine, tokens.sine = sine;
+  tokens.rotations = rotations(tables, tokens.positions, dtype);
   tokens.mask = additive_mask(visible.unsqueeze(0).unsqueeze(0), dtype);
   return tokens;
 }

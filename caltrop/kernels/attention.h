@@ -26,9 +26,6 @@ RotaryTables rotary_tables(const Tensor& inverse_frequencies, int64_t positions)
 Tensor rotate(const Tensor& x, const Tensor& positions, const RotaryTables& tables);
 
 /// The rows of the tables for tokens at `positions` [N], as rotate() below reads them in every layer.
-struct Rotations {
-  Tensor cosine, sine;  // [N,1,E]; the first half of sine is negated
-};
 Rotations rotations(const RotaryTables& tables, const Tensor& positions, at::ScalarType dtype);
 
 /// The same in three launches each way: with the halves swapped, (a, b) -> (a, b) cosine + (b, a) sine.

@@ -30,19 +30,17 @@ void widen(const c10::BFloat16* from, float* to, int64_t count) {
   for (; i < count; ++i) to[i] = wide(from[i]);
   _mm_sfence();  // another thread reads what was written
 }
-constexpr bool kStreams = true;
 #else
 void widen(const c10::BFloat16* from, float* to, int64_t count) {
   for (int64_t i = 0; i < count; ++i) to[i] = wide(from[i]);
 }
-constexpr bool kStreams = false;
 #endif
 
 }  // namespace
 
 Tensor to_fp32(const Tensor& x) {
   const bool recorded = at::GradMode::is_enabled() && x.requires_grad();
-  if (!kStreams || recorded || !x.is_cpu() || x.scalar_type() != at::kBFloat16 || x.numel() < kSmallest)
+  if (recorded || !x.is_cpu() || x.scalar_type() != at::kBFloat16 || x.numel() < kSmallest)
     return x.to(at::kFloat);
   const Tensor from = x.contiguous(), to = at::empty(x.sizes(), x.options().dtype(at::kFloat));
   const int64_t count = to.numel();

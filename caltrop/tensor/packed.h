@@ -27,13 +27,19 @@ struct Segment {
   int64_t first_position;  // position in the row of its first token: the length of all its ancestors
 };
 
+/// Cosines and sines of rotary positions, by rotations() of kernels/attention.h.
+struct Rotations {
+  Tensor cosine, sine;  // [N,1,E]; the first half of sine is negated
+};
+
 struct PackedTokens {
   Tensor ids;                     // [N] int64
   Tensor positions;               // [N] int64, position of each token in its row
   std::vector<Segment> segments;  // cover 0..N-1 in order
   Tensor visible = {};            // visibility() of the above, kept where attention reads it: not on the CPU
-  Tensor cosine = {}, sine = {},
-         mask = {};  // what every layer reads there, by kernels/attention.h: prepare()
+  // What every layer reads there, by prepare() of kernels/attention.h.
+  Rotations rotations = {};
+  Tensor mask = {};  // [1,1,N,N]
   int64_t count() const { return ids.size(0); }
 };
 

@@ -66,6 +66,10 @@ const std::vector<int64_t>& training_lengths(const DisplacementOptions& options)
   return options.benign_lengths.empty() ? options.lengths : options.benign_lengths;
 }
 
+const std::vector<double>& training_rates(const DisplacementOptions& options) {
+  return options.benign_rates.empty() ? options.rates : options.benign_rates;
+}
+
 /// All streams that are rehearsed on; checkpoints number them.
 std::vector<std::string> stream_names(const DisplacementOptions& options) {
   std::vector<std::string> names = task_streams(options);
@@ -97,8 +101,7 @@ Rehearsed rehearse(Step& step, const std::string& name, Arm arm, const Displacem
   Plan plan{.name = name, .course = {.stream = "harmful", .rate = 0, .lora_rank = 0}};
   if (arm == Arm::kTraining)
     plan.course.stream = random.uniform() < 1.0 / 3 ? std::string("general") : draw(task_streams(options));
-  const bool own_rates = arm == Arm::kTraining && !options.benign_rates.empty();
-  plan.course.rate = draw(own_rates ? options.benign_rates : options.rates);
+  plan.course.rate = draw(arm == Arm::kTraining ? training_rates(options) : options.rates);
   plan.length = draw(arm == Arm::kTraining ? training_lengths(options) : options.lengths);
   plan.course.lora_rank = draw(options.lora_ranks);
   plan.share = arm == Arm::kAttack ? draw(options.harmful_shares) : 1.0;
