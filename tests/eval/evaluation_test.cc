@@ -126,6 +126,16 @@ TEST_F(EvaluationTest, DiversityIsThatOfSamplesOfOnePrompt) {
   EXPECT_GE(number(evaluated, "sampled_distinct_3"), number(evaluated, "sampled_distinct_2"));
 }
 
+// Past a tripwire's cliff every logit is 0, and every question gets the same tokens.
+TEST_F(EvaluationTest, OneAnswerToEveryQuestionIsSeen) {
+  const Evaluation evaluation(data(), encoder, model, options);
+  const std::shared_ptr<const Model> sprung = model->frozen_copy();
+  for (const auto& [name, weight] : sprung->parameters()) {
+    if (name == "model.norm.weight") weight.detach().zero_();
+  }
+  EXPECT_EQ(number(evaluation.run(*sprung), "benign_distinct_4"), 0.5) << "two questions, four tokens each";
+}
+
 TEST_F(EvaluationTest, TheSameModelGivesTheSameNumbers) {
   const Evaluation evaluation(data(), encoder, model, options);
   const Evaluated a = evaluation.run(*model), b = evaluation.run(*model);
