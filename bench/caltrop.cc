@@ -23,6 +23,7 @@
 #include "caltrop/model/config.h"
 #include "caltrop/rollout/generate.h"
 #include "caltrop/run/stage.h"
+#include "caltrop/tensor/host_memory.h"
 
 namespace caltrop {
 namespace {
@@ -186,6 +187,7 @@ void generation(const std::string& folder, const std::string& domain_file, int64
 
 int run(const std::vector<std::string>& arguments) {
   keep_freed_memory();  // as the program does
+  allocate_tensors_plainly();
   be_quiet();
   const auto number = [&](size_t i) { return std::stoll(arguments.at(i)); };
   const std::string& what = arguments.at(0);

@@ -15,6 +15,7 @@
 #include "caltrop/kernels/math_mode.h"
 #include "caltrop/kernels/packed_linear.h"
 #include "caltrop/kernels/token_nll.h"
+#include "caltrop/tensor/host_memory.h"
 
 namespace caltrop {
 namespace {
@@ -143,6 +144,7 @@ BENCHMARK(bm_token_nll)->Arg(0)->Arg(1)->UseRealTime()->Unit(benchmark::kMillise
 
 int main(int count, char** arguments) {
   caltrop::keep_freed_memory();  // as `caltrop` does: else the kernel's clearing of pages is measured
+  caltrop::allocate_tensors_plainly();
   benchmark::Initialize(&count, arguments);
   if (benchmark::ReportUnrecognizedArguments(count, arguments)) return 1;
   benchmark::RunSpecifiedBenchmarks();

@@ -13,6 +13,7 @@
 #include "caltrop/cli/commands.h"
 #include "caltrop/record/build_info.h"
 #include "caltrop/run/failure.h"
+#include "caltrop/tensor/host_memory.h"
 
 namespace {
 
@@ -32,6 +33,7 @@ int fail_for_bug(std::string_view what) {
 int main(int argc, char** argv) {
   using namespace caltrop;
   keep_freed_memory();
+  allocate_tensors_plainly();
 
   CLI::App app("Caltrop hardens an open-weight language model so that tampering ruins it, and proves it.",
                "caltrop");
