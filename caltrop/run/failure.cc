@@ -26,8 +26,13 @@ std::optional<std::string> explained(const std::exception& error) {
   if (dynamic_cast<const std::system_error*>(&error) != nullptr) return error.what();
   if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr)
     return lacks_memory("there is not enough memory");
-  if (const auto* lack = dynamic_cast<const c10::OutOfMemoryError*>(&error))
-    return lacks_memory(lack->what_without_backtrace());
+  if (const auto* of_torch = dynamic_cast<const c10::Error*>(&error)) {
+    const std::string_view what = of_torch->what_without_backtrace();
+    // Of a host that does not allocate_tensors_plainly(): ATen has no type for an allocation that fails on the CPU.
+    if (dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr ||
+        what.find("DefaultCPUAllocator") != std::string_view::npos)
+      return lacks_memory(what);
+  }
   return std::nullopt;
 }
 

@@ -1,5 +1,7 @@
 #include "caltrop/kernels/cast.h"
 
+#include <limits>
+
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/autograd.h>
 

@@ -3,9 +3,10 @@
 #include <new>
 #include <system_error>
 
-#include <c10/util/Exception.h>
+#include <ATen/ATen.h>
 
 #include "caltrop/record/run_dir.h"
+#include "caltrop/tensor/host_memory.h"
 #include "tests/support/support.h"
 
 namespace caltrop {
@@ -18,12 +19,17 @@ TEST(Failure, WrongInputAndWhatTheMachineRefusesAreExplainedAndNothingElseIs) {
               testing::StartsWith("model: No space left"));
   EXPECT_THAT(failure_of([] { throw std::bad_alloc(); }),
               testing::StartsWith("there is not enough memory\nA smaller train.micro_batch"));
-  const std::string on_a_device = failure_of([] {
-    TORCH_CHECK_WITH(OutOfMemoryError, false, "CUDA out of memory.");
-  });  // host_memory.h throws the same
+  const std::string on_a_device =
+      failure_of([] { TORCH_CHECK_WITH(OutOfMemoryError, false, "CUDA out of memory."); });
   EXPECT_THAT(on_a_device, testing::StartsWith("CUDA out of memory."));
   EXPECT_THAT(on_a_device, testing::EndsWith("--batch."));
   EXPECT_THAT(on_a_device, testing::Not(testing::HasSubstr("frame #")));
+  EXPECT_THAT(failure_of([] { TORCH_CHECK(false, "DefaultCPUAllocator: not enough memory"); }),
+              testing::HasSubstr("A smaller train.micro_batch"));
+  allocate_tensors_plainly();
+  EXPECT_THAT(failure_of([] { at::empty({int64_t{1} << 60}, at::kByte); }),
+              testing::StartsWith(
+                  "no memory for a tensor of 1152921504606846976 bytes\nA smaller train.micro_batch"));
   EXPECT_THROW(failure_of([] { throw BusyRunDir("busy"); }), BusyRunDir);
   EXPECT_THROW(failure_of([] { throw std::logic_error("ours"); }), std::logic_error);
   EXPECT_THROW(failure_of([] { TORCH_CHECK(false, "shapes differ"); }), c10::Error);
