@@ -314,8 +314,14 @@ ProofResult prove(const Json& json, const std::string& source, const fs::path& o
     return {static_cast<int64_t>(cells.size()), 0};
   }
 
-  std::map<std::string, Evaluated> at_rest;
-  for (const ProofModelRun& model : made) at_rest[model.name] = last_evaluation(out / model.run);
+  // What is known of the models at rest: by name and by how they were measured. Tasks, for one, are measured in cells only.
+  std::map<std::pair<std::string, Json>, Evaluated> at_rest;
+  for (const ProofModelRun& model : made) {
+    const Json measured = model.spec != nullptr
+                              ? measurement(model.spec->evaluate, model.spec->domain, model.spec->compute)
+                              : measurement(spec.evaluate, spec.domain, spec.compute);
+    at_rest[{model.name, measured}] = last_evaluation(out / model.run);
+  }
   write_verdict(cells_now());  // what is known so far: a long proof can be looked at while it runs
   in_turns(grid.size(), [&](size_t i) {
     const auto& [attack, model, seed, id] = grid[i];
@@ -329,13 +335,15 @@ ProofResult prove(const Json& json, const std::string& source, const fs::path& o
       failures[i] = failure_of([&] {
         const StageSpec stage =
             cell_spec(attack, goes_on ? before / "model" : models.folder(model.name), seed);
-        const Json of_model = model.spec != nullptr
-                                  ? measurement(model.spec->evaluate, model.spec->domain, model.spec->compute)
-                                  : measurement(spec.evaluate, spec.domain, spec.compute);
-        const bool is_measured =
-            !goes_on && of_model == measurement(stage.evaluate, stage.domain, stage.compute);
         make_folder(cell);
-        run_stage(stage, cell, is_measured ? &at_rest.at(model.name) : nullptr);
+        if (goes_on) {
+          run_stage(stage, cell);
+        } else {
+          const std::pair key(model.name, measurement(stage.evaluate, stage.domain, stage.compute));
+          const auto known = at_rest.find(key);
+          run_stage(stage, cell, known != at_rest.end() ? &known->second : nullptr);
+          if (known == at_rest.end()) at_rest[key] = first_evaluation(cell);
+        }
       });
     } catch (const BusyRunDir&) {
       return false;

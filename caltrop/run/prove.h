@@ -24,9 +24,10 @@
 //   OUT/cells/<model>/<attack>/seed-<n>/
 //   OUT/verdict.json          what the report reads (docs/formats.md)
 //
-// Cells that exist are resumed or reused. A failed cell is recorded, the others still run. Several processes may run the same
+// Cells that exist are resumed or reused. A failed cell is recorded, the others still run. What a model is like at rest is measured once
+// for every way of measuring it, a benign task's test rows included, and recorded in each cell. Several processes may run the same
 // proof, one a core or one a GPU: each takes models and cells that no other works on, and all end when nothing is left. Tested by
-// tests/e2e.
+// tests/run/prove_test.cc and tests/e2e.
 #pragma once
 
 #include <filesystem>

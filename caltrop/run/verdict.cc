@@ -380,18 +380,23 @@ std::vector<T> made_with(const std::string& key, const fs::path& root,
   return values;
 }
 
+/// The evaluations in a run's metrics; one at least.
+std::vector<MetricsRecord> evaluations(const fs::path& run) {
+  std::vector<MetricsRecord> records = read_metrics(run / "metrics.jsonl").records;
+  std::erase_if(records, [](const MetricsRecord& record) { return record.phase != "eval"; });
+  if (records.empty()) throw UserError("{}: holds no evaluation", run.string());
+  return records;
+}
+
+Evaluated evaluation(const fs::path& run, const MetricsRecord& record) {
+  return {record.values, read_samples(run / "samples" / fmt::format("step-{:06}.jsonl", record.step))};
+}
+
 }  // namespace
 
-Evaluated last_evaluation(const fs::path& run) {
-  Evaluated evaluated;
-  int64_t step = -1;
-  for (const MetricsRecord& record : read_metrics(run / "metrics.jsonl").records) {
-    if (record.phase == "eval") step = record.step, evaluated.numbers = record.values;
-  }
-  if (step < 0) throw UserError("{}: holds no evaluation", run.string());
-  evaluated.samples = read_samples(run / "samples" / fmt::format("step-{:06}.jsonl", step));
-  return evaluated;
-}
+Evaluated first_evaluation(const fs::path& run) { return evaluation(run, evaluations(run).front()); }
+
+Evaluated last_evaluation(const fs::path& run) { return evaluation(run, evaluations(run).back()); }
 
 Json make_verdict(const ProofSpec& spec, const fs::path& root, const std::vector<ProofModelRun>& models,
                   const std::vector<ProofCell>& cells, const std::string& command) {

@@ -28,7 +28,9 @@ struct ProofCell {
   bool done() const { return status == "done"; }
 };
 
-/// The last evaluation of a run: what its model is like at rest.
+/// The first evaluation of a run: what the model that it began with is like. Throws UserError if there is none.
+Evaluated first_evaluation(const std::filesystem::path& run);
+/// The last one: what its own model is like, before anybody attacks it.
 Evaluated last_evaluation(const std::filesystem::path& run);
 
 /// verdict.json. `models`: those that are there, the undefended one first; `cells`: all of the grid, those of models that are not
