@@ -10,7 +10,7 @@
 namespace caltrop {
 
 /// The message of an error that is not ours: wrong input (UserError), what the system refuses (a file, a disk, a thread), memory
-/// that ran out. Nothing for a bug.
+/// that ran out, a GPU that is not there for us. Nothing for a bug.
 std::optional<std::string> explained(const std::exception& error);
 
 /// Does `work` on a cell, or on the model of cells, and returns what it failed of, for their record; "" if it came to its end.

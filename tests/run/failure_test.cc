@@ -30,6 +30,20 @@ TEST(Failure, WrongInputAndWhatTheMachineRefusesAreExplainedAndNothingElseIs) {
   EXPECT_THAT(failure_of([] { at::empty({int64_t{1} << 60}, at::kByte); }),
               testing::StartsWith(
                   "no memory for a tensor of 1152921504606846976 bytes\nA smaller train.micro_batch"));
+  const auto of_device = [](int32_t code) {
+    return failure_of([code] {
+      throw c10::AcceleratorError(
+          {"f", "f.cc", 1}, code,
+          "CUDA error: all CUDA-capable devices are busy or unavailable\nFor debugging "
+          "consider passing CUDA_LAUNCH_BLOCKING=1");
+    });
+  };
+  EXPECT_EQ(
+      of_device(46),
+      "the GPU refuses to work: CUDA error: all CUDA-capable devices are busy or unavailable\nnvidia-smi "
+      "says what is there and who holds it; with device: cpu the same is computed without.");
+  EXPECT_THAT(of_device(2), testing::HasSubstr("unavailable\nA smaller train.micro_batch"));
+  EXPECT_THROW(of_device(700), c10::AcceleratorError) << "an illegal address is ours";
   EXPECT_THROW(failure_of([] { throw BusyRunDir("busy"); }), BusyRunDir);
   EXPECT_THROW(failure_of([] { throw std::logic_error("ours"); }), std::logic_error);
   EXPECT_THROW(failure_of([] { TORCH_CHECK(false, "shapes differ"); }), c10::Error);
