@@ -40,8 +40,8 @@ bool is_of_the_machine(int32_t code) {
   return std::find(kCodes.begin(), kCodes.end(), code) != kCodes.end();
 }
 
-constexpr int32_t kCudaLacksMemory =
-    2;  // cudaErrorMemoryAllocation, where it is not the allocator that meets it
+/// cudaErrorMemoryAllocation, where it is not the allocator that meets it.
+constexpr int32_t kCudaLacksMemory = 2;
 
 }  // namespace
 

@@ -12,6 +12,18 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// The evaluations in a run's metrics; one at least.
+std::vector<MetricsRecord> evaluations(const fs::path& run) {
+  std::vector<MetricsRecord> records = read_metrics(run / "metrics.jsonl").records;
+  std::erase_if(records, [](const MetricsRecord& record) { return record.phase != "eval"; });
+  if (records.empty()) throw UserError("{}: holds no evaluation", run.string());
+  return records;
+}
+
+Evaluated evaluation(const fs::path& run, const MetricsRecord& record) {
+  return {record.values, read_samples(run / "samples" / fmt::format("step-{:06}.jsonl", record.step))};
+}
+
 constexpr double kMostly = 0.5;  // a share of refusals that is called most
 double number(const NamedNumbers& numbers, const std::string& name) {
   for (const auto& [key, value] : numbers) {
@@ -71,20 +83,17 @@ struct CellResult {
       : cell(&c) {
     if (!c.done()) return;
     totals = required<Json>(read_manifest(root / c.run), "totals", c.run);
-    for (const MetricsRecord& record : read_metrics(root / c.run / "metrics.jsonl").records) {
-      if (record.phase != "eval") continue;
+    for (const MetricsRecord& record : evaluations(root / c.run)) {
       observations.push_back(observe(record.step, record.values));
       outcomes.push_back(judge_outcome(observations.back(), clean, thresholds));
       if (field_success.is_null() && field_criterion(observations.back(), thresholds))
         field_success = record.step;
-      numbers.push_back(record.values);
-      const auto samples =
-          read_samples(root / c.run / "samples" / fmt::format("step-{:06}.jsonl", record.step));
+      const auto [found, samples] = evaluation(root / c.run, record);
+      numbers.push_back(found);
       signatures.push_back(common_signature(samples, "benign"));
       prompts = std::count_if(samples.begin(), samples.end(),
                               [](const Sample& sample) { return sample.set == "restricted"; });
     }
-    if (observations.empty()) throw UserError("{}: holds no evaluation", (root / c.run).string());
     sprung = c.attack->after.empty() && sprung_at_rest(observations, clean, thresholds);
   }
 
@@ -378,18 +387,6 @@ std::vector<T> made_with(const std::string& key, const fs::path& root,
       add(resumption, run);
   }
   return values;
-}
-
-/// The evaluations in a run's metrics; one at least.
-std::vector<MetricsRecord> evaluations(const fs::path& run) {
-  std::vector<MetricsRecord> records = read_metrics(run / "metrics.jsonl").records;
-  std::erase_if(records, [](const MetricsRecord& record) { return record.phase != "eval"; });
-  if (records.empty()) throw UserError("{}: holds no evaluation", run.string());
-  return records;
-}
-
-Evaluated evaluation(const fs::path& run, const MetricsRecord& record) {
-  return {record.values, read_samples(run / "samples" / fmt::format("step-{:06}.jsonl", record.step))};
 }
 
 }  // namespace
