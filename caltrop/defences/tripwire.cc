@@ -4,7 +4,7 @@
 // hardly shares. A sensor is one linear reading z = w.x of what the MLP of one layer reads. It is sharpened by rehearsal: the
 // attack and its benign twin are really trained for a few steps (train/displacement.h), and the model learns to have
 //
-//   z <= -1   at rest; on general text, tasks and refusals after benign training (theta + s D_b); on prompts always
+//   z <= -1   at rest; on general text, tasks and refusals after benign training (theta + s D_b); on prompts, but for `prompts: open`
 //   z >= m    on answers, general and restricted, after harmful training (theta + s D_h); m: open_margin
 //
 //   minimise  keep * KL(start || theta; general) + refuse * L(theta; refusals)                      streams: "general", "harmful",
@@ -17,7 +17,8 @@
 // residual stream whose square overflows, so that RMSNorm gives 0, every logit is 0 and no weight has a gradient: a cliff. Hence
 // restricted answers may open too. `restricted: closed` has 2 closed(theta + s D_h; harmful) instead, for a charge that is a slope
 // (sharpness 20, strength 6): the attacker's loss would feel that one, and trains it away within two steps. Several `layers` have a
-// sensor and a charge each: the sensor's losses are means over them, and the first charge that opens is enough.
+// sensor and a charge each: the sensor's losses are means over them, and the first charge that opens is enough. With `vote` a charge
+// opens for all tokens or for none, by a count of those that are past tau (train/vote.h).
 //
 // Cost per step: 2 passes of the whole model and 8 up to the last sensor's layer, forward and backward, 1 forward of the start model, and
 // the rehearsals: about 8 attack steps every harmful_every steps, 22 benign ones every benign_every. Half weight: closed on harmful rows
@@ -50,6 +51,7 @@ struct TripwireOptions : DisplacementOptions, ChargeOptions {
   double open_margin = 1.5;
   int64_t proofs = 4;
   std::string restricted = "open";
+  std::string prompts = "closed";
   std::vector<std::string> sensors;
   std::string says = " error";
 
@@ -77,6 +79,8 @@ struct TripwireOptions : DisplacementOptions, ChargeOptions {
             field("restricted", &O::restricted, {"closed", "open"},
                   "the sensor on restricted answers after an attack: open ruins what the attacker wants too; "
                   "closed hides a charge that is no cliff from his loss"),
+            field("prompts", &O::prompts, {"closed", "open"},
+                  "the sensor on prompts after an attack; open lets a vote be won before the answer begins"),
             field("sensors", &O::sensors,
                   "the sensor.json of each layer to go on with, instead of `layers`; with train.steps 0 only "
                   "the charges are set"),
@@ -135,6 +139,7 @@ class Tripwire final : public Objective {
                       options_.neurons, inner);
     sensors_ = options_.sensors.empty() ? sensors_at(options_.layers, model, "tripwire")
                                         : read_sensors(options_.sensors, model, "tripwire");
+    if (options_.vote > 0) check_vote(model);
     start_ = model.frozen_copy();
   }
 
@@ -146,10 +151,10 @@ class Tripwire final : public Objective {
     displacements_.advance(step);
     for (Sensor& sensor : sensors_) {
       if (!sensor.direction.defined())
-        sensor.direction = fit_sensor(step, displacements_, sensor.layer, restricted());
+        sensor.direction = fit_sensor(step, displacements_, sensor.layer, {restricted(), prompts()});
     }
     const LossFn closed = sensor_loss(sensors_, Want::kClosed, Want::kClosed);
-    const LossFn open = sensor_loss(sensors_, Want::kOpen, Want::kClosed, {.open = options_.open_margin});
+    const LossFn open = sensor_loss(sensors_, Want::kOpen, prompts(), {.open = options_.open_margin});
 
     scalars.emplace_back("rest", step.accumulate("general", closed, options_.sense));
     step.accumulate("harmful", closed, 0.5 * options_.sense);
@@ -215,7 +220,28 @@ class Tripwire final : public Objective {
     return names;
   }
   static std::string direction_name(size_t i) { return fmt::format("direction.{}", i); }
-  Want restricted() const { return options_.restricted == "open" ? Want::kOpen : Want::kClosed; }
+  static Want want(const std::string& option) { return option == "open" ? Want::kOpen : Want::kClosed; }
+  Want restricted() const { return want(options_.restricted); }
+  Want prompts() const { return want(options_.prompts); }
+  /// A vote is counted in the layer behind the sensor's, which must have no sensor of its own.
+  void check_vote(const Model& model) const {
+    const int64_t layers = model.config().layers;
+    for (size_t i = 0; i < sensors_.size(); ++i) {
+      const int64_t counts = sensors_[i].layer + 1;
+      if (counts == layers)
+        throw UserError(
+            "tripwire: option 'vote' is {}, and layer {} of a sensor is the last: its votes are counted in "
+            "the "
+            "next; want options.layers below {}, or vote 0",
+            options_.vote, counts - 1, layers - 1);
+      if (i + 1 < sensors_.size() && sensors_[i + 1].layer == counts)
+        throw UserError(
+            "tripwire: option 'vote' is {}, and layers {} and {} have a sensor each: the votes of the one "
+            "are "
+            "counted where the other is; want layers at least two apart, or vote 0",
+            options_.vote, counts - 1, counts);
+    }
+  }
 
   TripwireOptions options_;
   Displacements displacements_;

@@ -6,6 +6,8 @@
 
 #include "caltrop/base/error.h"
 #include "caltrop/base/log.h"
+#include "caltrop/train/rewire.h"
+#include "caltrop/train/vote.h"
 
 namespace caltrop {
 namespace {
@@ -36,36 +38,16 @@ double silent_threshold(const Sensor& sensor, const Tensor& inputs) {
       .item<double>();
 }
 
-void install_charge(const Model& model, const Sensor& sensor, const Tensor& inputs, double stream_length,
-                    const Tensor& direction, const ChargeOptions& options, RandomStream random) {
+void install_charge(const Model& model, int64_t layer, const Tensor& gate, const Tensor& inputs,
+                    double stream_length, const Tensor& direction, const ChargeOptions& options,
+                    RandomStream random) {
   if (options.neurons == 0) return;
-  const at::NoGradGuard no_grad;
-  const auto parameter = [&](const char* name) {
-    const std::string full = fmt::format("model.layers.{}.mlp.{}.weight", sensor.layer, name);
-    for (const auto& [known, tensor] : model.parameters()) {
-      if (known == full) return tensor.detach();  // shares memory: written in place
-    }
-    CALTROP_ASSERT(false, "no parameter {}", full);
-  };
-  const Tensor gate = parameter("gate_proj"), up = parameter("up_proj"), down = parameter("down_proj");
-  CALTROP_ASSERT(options.neurons < gate.size(0), "a charge of {} neurons in an MLP of {}", options.neurons,
-                 gate.size(0));
-
-  const Tensor activation = at::silu(inputs.matmul(gate.t())) * inputs.matmul(up.t());         // [M,I]
-  const Tensor importance = activation.abs().mean(0) * down.norm(2, std::vector<int64_t>{0});  // [I]
-  const Tensor least = importance.argsort().narrow(0, 0, options.neurons).cpu();
-
-  const Tensor g = gate_row(sensor, inputs, options.threshold);
   // Half a unit past tau the gate is wide open: gamma/2 * 1/2 is what the two rows make of it.
-  const double column = options.strength * stream_length / (options.sharpness * 0.25);
-  for (int64_t i = 0; i < options.neurons; ++i) {
-    const int64_t neuron = least.const_data_ptr<int64_t>()[i];
-    gate.select(0, neuron).copy_(g * options.sharpness);
-    up.select(0, neuron).copy_(g);
-    const Tensor out = i == 0 ? direction / direction.norm() * column
-                              : random_unit(random, gate.size(1)).to(direction.device()) * (column / 2);
-    down.select(1, neuron).copy_(out);
-  }
+  const double length = options.strength * stream_length / (options.sharpness * 0.25);
+  std::vector<Tensor> columns{direction / direction.norm() * length};
+  while (static_cast<int64_t>(columns.size()) < options.neurons)
+    columns.push_back(random_unit(random, direction.size(0)).to(direction.device()) * (length / 2));
+  rewire_neurons(model, layer, inputs, gate, options.sharpness, at::stack(columns));
 }
 
 Json set_charge(Step& step, const Sensor& sensor, const std::vector<std::string>& streams,
@@ -75,16 +57,25 @@ Json set_charge(Step& step, const Sensor& sensor, const std::vector<std::string>
   if (options.neurons == 0) return readings;
   ChargeOptions charge = options;
   if (options.threshold_from == "rest") charge.threshold += silent_threshold(sensor, rest.inputs);
-  const Tensor fires = rest.inputs.matmul(gate_row(sensor, rest.inputs, charge.threshold)).gt(0);
-  const double share = fires.to(at::kDouble).mean().item<double>();
+  int64_t layer = sensor.layer;
+  Tensor inputs = rest.inputs, gate = gate_row(sensor, rest.inputs, charge.threshold);
+  if (options.vote > 0) {
+    const NextLayerAtRest next = read_next_layer(step, sensor.layer, streams);
+    const VotePlace place = least_used_head(step, layer + 1, next.attention_inputs);
+    gate = install_vote(step.model(), layer, gate, inputs, rest.stream_length, next, place, options.vote,
+                        options.sharpness);
+    layer = sensor.layer + 1, inputs = next.mlp_inputs;
+    readings["vote"] = {{"head", place.head}, {"coordinate", place.coordinate}};
+  }
+  const double share = inputs.matmul(gate).gt(0).to(at::kDouble).mean().item<double>();
   if (share > 0)
     warn(
         "tripwire: at rest the charge in layer {} fires on {:.2g} % of the tokens that were read; on fewer "
         "with a higher options.threshold, or with threshold_from: rest",
-        sensor.layer, 100 * share);
+        layer, 100 * share);
   readings["threshold"] = charge.threshold;
   readings["fires_at_rest"] = share;
-  install_charge(step.model(), sensor, rest.inputs, rest.stream_length, direction, charge, step.random(name));
+  install_charge(step.model(), layer, gate, inputs, rest.stream_length, direction, charge, step.random(name));
   return readings;
 }
 

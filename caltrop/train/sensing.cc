@@ -7,6 +7,8 @@
 #include <ATen/ATen.h>
 
 #include "caltrop/base/error.h"
+#include "caltrop/kernels/elementwise.h"
+#include "caltrop/train/rewire.h"
 
 namespace caltrop {
 namespace {
@@ -41,11 +43,12 @@ std::vector<Sensor> by_layer(std::vector<Sensor> sensors, const std::string& who
 
 }  // namespace
 
-Tensor fit_sensor(Step& step, const Displacements& displacements, int64_t layer, Want restricted) {
+Tensor fit_sensor(Step& step, const Displacements& displacements, int64_t layer, WantAfterAttack want) {
   std::vector<Tensor> open, closed;
   const auto open_answers = [&](const char* stream) {
     const MlpInputs inputs = read(step, "fit", stream, layer);
-    open.push_back(inputs.answers), closed.push_back(inputs.prompts);
+    open.push_back(inputs.answers);
+    (want.prompts == Want::kOpen ? open : closed).push_back(inputs.prompts);
   };
   const auto all_closed = [&](const char* stream) {
     const MlpInputs inputs = read(step, "fit", stream, layer);
@@ -55,7 +58,7 @@ Tensor fit_sensor(Step& step, const Displacements& displacements, int64_t layer,
   for (const Rehearsed& attack : displacements.attacks()) {
     const Nudge attacked(step.model(), attack.moved, 1.0);
     open_answers("general");
-    restricted == Want::kOpen ? open_answers("harmful") : all_closed("harmful");
+    want.restricted == Want::kOpen ? open_answers("harmful") : all_closed("harmful");
   }
   for (const Rehearsed& training : displacements.trainings()) {
     const Nudge trained(step.model(), training.moved, 1.0);
@@ -123,6 +126,24 @@ AtRest read_at_rest(Step& step, int64_t layer, const std::vector<std::string>& s
     rows.measure_loss(stream, length);
   }
   return {at::cat(inputs), at::cat(lengths).median().item<double>()};
+}
+
+NextLayerAtRest read_next_layer(Step& step, int64_t layer, const std::vector<std::string>& streams) {
+  const Model& model = step.model();
+  const Tensor norm =
+      layer_weight(model, layer + 1, "input_layernorm");  // fp32, as the rows that will be fitted
+  std::vector<Tensor> attention, mlp;
+  for (const std::string& stream : streams) {
+    const MlpInputs of_stream = read(step, "at rest", stream, layer + 1);
+    mlp.push_back(of_stream.answers), mlp.push_back(of_stream.prompts);
+    for (int64_t draw = 0; draw < kDraws; ++draw) {
+      Step rows = step.fresh(fmt::format("at rest {}", draw), {stream});
+      const at::NoGradGuard no_grad;
+      attention.push_back(
+          rms_norm(rows.residual_stream(stream, layer + 1), norm, model.config().norm_epsilon));
+    }
+  }
+  return {at::cat(attention), at::cat(mlp)};
 }
 
 std::vector<Sensor> sensors_at(const std::vector<int64_t>& layers, const Model& model,

@@ -8,10 +8,15 @@
 
 namespace caltrop {
 
-/// The direction that best reads +1 on answers of "general" after each kept attack, and -1 on those at rest and after each kept
-/// training, on prompts, and on "harmful" and "refusals" anywhere (fit_direction); answers of "harmful" after an attack read
-/// `restricted`. [D] fp32.
-Tensor fit_sensor(Step& step, const Displacements& displacements, int64_t layer, Want restricted);
+/// What a sensor is to be after an attack; on answers of "general" it is open.
+struct WantAfterAttack {
+  Want restricted = Want::kOpen;  // on answers of "harmful"
+  Want prompts = Want::kClosed;   // of both, where their answers are open
+};
+
+/// The direction that best reads +1 where it is to be open after each kept attack, and -1 elsewhere there, at rest, after each kept
+/// training, and on "refusals" anywhere (fit_direction). [D] fp32.
+Tensor fit_sensor(Step& step, const Displacements& displacements, int64_t layer, WantAfterAttack want);
 
 /// The mean reading over answers of "general", on rows of its own that are the same at each call.
 double mean_reading(Step& step, const Sensor& sensor);
@@ -30,6 +35,13 @@ struct AtRest {
 };
 /// Of the last layer the stream is known but for what its attention adds, which counts as nothing.
 AtRest read_at_rest(Step& step, int64_t layer, const std::vector<std::string>& streams);
+
+/// What a vote must know of the layer behind the sensor's, at rest: what its attention and its MLP read, [M,D] fp32 each.
+struct NextLayerAtRest {
+  Tensor attention_inputs, mlp_inputs;
+};
+/// `layer`: the sensor's. REQUIRES one behind it.
+NextLayerAtRest read_next_layer(Step& step, int64_t layer, const std::vector<std::string>& streams);
 
 /// A sensor without a direction in each of `layers` (-1: two thirds of the way up), by layer. Throws UserError, beginning with `who`, for
 /// a layer that the model has not and for two in one.

@@ -377,6 +377,19 @@ MlpInputs Step::mlp_inputs(const std::string& stream, int64_t layer) {
   return {at::cat(of_answers), at::cat(of_prompts)};
 }
 
+Tensor Step::residual_stream(const std::string& stream, int64_t layer) {
+  const at::NoGradGuard no_grad;
+  ++passes_->forward;
+  std::vector<Tensor> parts;
+  for (const Batch& part : batches(stream)) {
+    Trace trace;
+    trace.keep_states = true;
+    model_.forward(part.tokens, &trace);
+    parts.push_back(trace.states[static_cast<size_t>(layer)].to(at::kFloat));
+  }
+  return at::cat(parts);
+}
+
 void Step::add(const Gradients& gradients, double weight) {
   const at::NoGradGuard no_grad;
   const std::vector<Tensor> parameters = tensors(model_);

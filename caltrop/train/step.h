@@ -97,6 +97,9 @@ class Step {
   /// What the MLP of a layer reads over the step's batch of `stream`, at the weights as they stand. No gradients.
   MlpInputs mlp_inputs(const std::string& stream, int64_t layer);
 
+  /// The residual stream in front of a layer, h_l, at every token of the step's batch of `stream`: [M,D] fp32. No gradients.
+  Tensor residual_stream(const std::string& stream, int64_t layer);
+
   /// Adds weight * gradients to `.grad`.
   void add(const Gradients& gradients, double weight = 1.0);
 

@@ -65,7 +65,7 @@ TEST_F(TripwireTest, AStepIsTheSumOfItsTerms) {
   plan.harmful_every = 5, plan.benign_every = 3;
   Displacements displacements(plan);
   displacements.advance(step);
-  const Tensor w = fit_sensor(step, displacements, 1, Want::kOpen);
+  const Tensor w = fit_sensor(step, displacements, 1, {});
 
   const auto gradient = [&](const Tensor& loss) {
     Gradients all = torch::autograd::grad({loss}, test::parameters_of(*model), {}, {}, false, true);
@@ -292,6 +292,74 @@ TEST_F(TripwireTest, AChargeCanBeSetBehindASensorThatExists) {
         fmt::format("tripwire: {} reads 24 numbers of layer {}, but the model has 2 layers of 24", file,
                     layer));
   }
+}
+
+TEST_F(TripwireTest, AVoteIsCountedInTheNextLayerAndTheChargeIsThere) {
+  options["layers"] = {0}, options["vote"] = 0.3, options["threshold"] = 10, options["proofs"] = 0;
+  const auto objective = make("tripwire", options);
+  gradients(*objective);
+  Step step = test::make_step(*model, streams, 6, 6, 9);
+  objective->finish(step);
+  const Json readings = parse_json(objective->artifacts().at("sensor.json"), "sensor.json")["readings"];
+  const auto head = readings["vote"]["head"].get<int64_t>();
+  std::vector<std::string> changed;
+  for (size_t i = 0; i < before.size(); ++i) {
+    if (!at::equal(model->parameters()[i].second, before[i].second))
+      changed.push_back(before[i].first.substr(std::string("model.layers.").size()));
+  }
+  EXPECT_THAT(changed, testing::UnorderedElementsAre("0.mlp.gate_proj.weight", "0.mlp.up_proj.weight",
+                                                     "0.mlp.down_proj.weight", "1.self_attn.q_proj.weight",
+                                                     "1.self_attn.v_proj.weight", "1.self_attn.o_proj.weight",
+                                                     "1.mlp.gate_proj.weight", "1.mlp.up_proj.weight",
+                                                     "1.mlp.down_proj.weight"));
+  const Tensor query = model->weight("model.layers.1.self_attn.q_proj.weight").detach();
+  EXPECT_EQ(query.narrow(0, head * 6, 6).abs().max().item<double>(), 0);
+  EXPECT_EQ(taken().size(0), 3) << "the charge's neurons";
+}
+
+TEST_F(TripwireTest, AVoteNeedsALayerOfItsOwnBehindEachSensor) {
+  options["vote"] = 0.25;
+  EXPECT_USER_ERROR(make("tripwire", options),
+                    "tripwire: option 'vote' is 0.25, and layer 1 of a sensor is the last: its votes are "
+                    "counted in the next; want options.layers below 1, or vote 0");
+  options["layers"] = {0, 1};
+  EXPECT_USER_ERROR(
+      make("tripwire", options),
+      "tripwire: option 'vote' is 0.25, and layers 0 and 1 have a sensor each: the votes of the "
+      "one are counted where the other is; want layers at least two apart, or vote 0");
+}
+
+// As above by hand, but for prompts after the attack.
+TEST_F(TripwireTest, PromptsCanBeHeldOpenAfterAnAttack) {
+  options["harmful_every"] = options["benign_every"] = 1000;
+  options["harmful_bank"] = 1, options["keep"] = 0, options["refuse"] = 0;
+  const auto harmful = [&](const char* prompts) {
+    options["prompts"] = prompts;
+    const auto objective = make("tripwire", options);
+    Step step = test::make_step(*model, streams, 6, 6, 1);
+    scalars = objective->add_gradients(step);
+    test::take_gradients(*model);
+    Sensor sensor{1, {}};
+    for (const auto& [name, tensor] : objective->state()) {
+      if (name == "direction.0") sensor.direction = tensor;
+    }
+    DisplacementOptions plan;
+    plan.rates = {3e-2}, plan.lengths = {4}, plan.benign_lengths = {6, 12, 24, 48};
+    plan.harmful_shares = {1, 1, 0.5}, plan.harmful_bank = 1, plan.benign_bank = 1;
+    Displacements displacements(plan);
+    displacements.advance(step);
+    const Way way = displacements.attack(step);
+    const Nudge there(*model, way.moved, way.scale);
+    const Batch rows = batch(1);
+    const Tensor z = model->mlp_input(rows.tokens, 1).detach().matmul(sensor.direction);
+    const Tensor answers = at::zeros_like(z).index_fill(0, rows.label_positions, 1).gt(0);
+    const Tensor of_prompts = std::string(prompts) == "open" ? 1.5 - z : z + 1;
+    const double expected =
+        at::where(answers, 1.5 - z, of_prompts).clamp_min(0).square().mean().item<double>();
+    EXPECT_NEAR(scalar("harmful"), expected, 1e-4 * expected) << prompts;
+    return expected;
+  };
+  EXPECT_NE(harmful("open"), harmful("closed"));
 }
 
 TEST_F(TripwireTest, AThresholdCanCountFromTheLowestThatIsSilentAtRest) {

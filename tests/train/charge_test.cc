@@ -27,6 +27,11 @@ class ChargeTest : public testing::Test {
     return {layer, -3 * at::linalg_solve(second, inputs.mean(0))};
   }
   Tensor logits() const { return at::linear(model->forward(batch.tokens), model->head()); }
+  /// A charge behind the sensor, whatever `model` it is put into, that says token 5.
+  void install(const Model& into, const Sensor& sensor, const ChargeOptions& options) const {
+    install_charge(into, layer, gate_row(sensor, inputs, options.threshold), inputs, 10.0,
+                   into.head().detach()[5], options, RandomStream(0, "test"));
+  }
 };
 
 TEST_F(ChargeTest, MlpInputIsWhatTheLayersMlpReads) {
@@ -51,14 +56,13 @@ TEST_F(ChargeTest, IsSilentWhileTheSensorIsClosedAndFloodsTheStreamOnceItOpens) 
   const std::string down = "model.layers.1.mlp.down_proj.weight";
   model->weight(down).detach().zero_();
   const Tensor before = logits();
-  install_charge(*model, sensor, inputs, 10.0, model->head().detach()[5], options, RandomStream(0, "test"));
+  install(*model, sensor, options);
   EXPECT_LE(test::difference(logits(), before), 1e-6);
 
   // The same weights with a sensor that reads the opposite: open everywhere.
   const auto other = test::tiny_model();
   other->weight(down).detach().zero_();
-  install_charge(*other, {layer, -sensor.direction}, inputs, 10.0, other->head().detach()[5], options,
-                 RandomStream(0, "test"));
+  install(*other, {layer, -sensor.direction}, options);
   const Tensor flooded = at::linear(other->forward(batch.tokens), other->head());
   EXPECT_GT(flooded.argmax(-1).eq(5).to(at::kFloat).mean().item<double>(), 0.9)
       << "it says the charge's token";
@@ -99,8 +103,7 @@ TEST_F(ChargeTest, TakesTheLeastUsedNeuronsAndNoOthers) {
   const auto changed = test::tiny_model();
   ChargeOptions options;
   options.neurons = 3;
-  install_charge(*changed, closed(), inputs, 10.0, changed->head().detach()[5], options,
-                 RandomStream(0, "test"));
+  install(*changed, closed(), options);
   const auto of = [](const Model& m, const char* name) {
     return m.weight(fmt::format("model.layers.1.mlp.{}.weight", name));
   };
@@ -132,9 +135,7 @@ class OneNeuron : public ChargeTest, public testing::WithParamInterface<Arithmet
     if (GetParam() == Arithmetic::kBf16)  // over the same masters
       computing = std::make_shared<Model>(model->config(), model->parameters(), at::kBFloat16);
   }
-  void install(const Sensor& sensor) {
-    install_charge(*model, sensor, inputs, 10.0, model->head().detach()[5], options, RandomStream(0, "test"));
-  }
+  void install(const Sensor& sensor) { ChargeTest::install(*model, sensor, options); }
   /// A sensor that reads one coordinate: it is open on some of the tokens.
   Sensor mixed() const {
     Sensor sensor{layer, at::zeros({model->config().width})};

@@ -24,7 +24,7 @@ class SensingTest : public testing::Test {
 TEST_F(SensingTest, TheFittedSensorTellsTheKeptAttacksFromRest) {
   Displacements displacements(options);
   displacements.advance(step);
-  const Sensor sensor{1, fit_sensor(step, displacements, 1, Want::kClosed)};
+  const Sensor sensor{1, fit_sensor(step, displacements, 1, {.restricted = Want::kClosed})};
   const double rest = mean_reading(step, sensor);
   for (const Rehearsed& attack : displacements.attacks()) {
     const Nudge attacked(*model, attack.moved, 1.0);
@@ -85,6 +85,39 @@ TEST_F(SensingTest, TheStreamBehindALayerIsReadBeforeAnyNorm) {
   const at::NoGradGuard no_grad;
   model->weight("model.norm.weight").detach().mul_(100);
   EXPECT_EQ(read(1), before) << "the final norm does not come into it";
+}
+
+TEST_F(SensingTest, TheNextLayerIsReadAtEveryToken) {
+  const at::NoGradGuard no_grad;
+  const NextLayerAtRest next = read_next_layer(step, 0, {"general", "tasks"});
+  std::vector<Tensor> attention, mlp;
+  for (const char* stream : {"general", "tasks"}) {
+    for (int64_t draw = 0; draw < 4; ++draw) {
+      const Batch rows = pack(step.fresh(fmt::format("at rest {}", draw), {stream}).rows(stream));
+      Trace trace;
+      trace.keep_states = true;
+      model->forward(rows.tokens, &trace);
+      const Tensor x = trace.states[1];
+      attention.push_back(x / (x.square().mean(-1, true) + 1e-5).sqrt() *
+                          model->weight("model.layers.1.input_layernorm.weight"));
+      mlp.push_back(model->mlp_input(rows.tokens, 1));
+    }
+  }
+  EXPECT_LE(test::difference(next.attention_inputs, at::cat(attention)), 1e-5);
+  // Answers come first there.
+  const auto sorted = [](const Tensor& x) { return std::get<0>(x.select(1, 0).sort()); };
+  EXPECT_LE(test::difference(sorted(next.mlp_inputs), sorted(at::cat(mlp))), 1e-5);
+}
+
+TEST_F(SensingTest, PromptsCanBeOpenAfterAnAttackToo) {
+  Displacements displacements(options);
+  displacements.advance(step);
+  const auto of_prompts = [&](Want want) {
+    const Sensor sensor{1, fit_sensor(step, displacements, 1, {.prompts = want})};
+    const Nudge attacked(*model, displacements.attacks().front().moved, 1.0);
+    return step.mlp_inputs("general", 1).prompts.matmul(sensor.direction).mean().item<double>();
+  };
+  EXPECT_GT(of_prompts(Want::kOpen), of_prompts(Want::kClosed) + 0.2);
 }
 
 TEST_F(SensingTest, SensorsComeByLayer) {
