@@ -230,15 +230,13 @@ class Tripwire final : public Objective {
       const int64_t counts = sensors_[i].layer + 1;
       if (counts == layers)
         throw UserError(
-            "tripwire: option 'vote' is {}, and layer {} of a sensor is the last: its votes are counted in "
-            "the "
-            "next; want options.layers below {}, or vote 0",
+            "tripwire: option 'vote' is {}, and layer {} of a sensor is the last: its votes are "
+            "counted in the next; want options.layers below {}, or vote 0",
             options_.vote, counts - 1, layers - 1);
       if (i + 1 < sensors_.size() && sensors_[i + 1].layer == counts)
         throw UserError(
-            "tripwire: option 'vote' is {}, and layers {} and {} have a sensor each: the votes of the one "
-            "are "
-            "counted where the other is; want layers at least two apart, or vote 0",
+            "tripwire: option 'vote' is {}, and layers {} and {} have a sensor each: the votes of the "
+            "one are counted where the other is; want layers at least two apart, or vote 0",
             options_.vote, counts - 1, counts);
     }
   }

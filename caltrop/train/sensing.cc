@@ -134,10 +134,10 @@ NextLayerAtRest read_next_layer(Step& step, int64_t layer, const std::vector<std
       layer_weight(model, layer + 1, "input_layernorm");  // fp32, as the rows that will be fitted
   std::vector<Tensor> attention, mlp;
   for (const std::string& stream : streams) {
-    const MlpInputs of_stream = read(step, "at rest", stream, layer + 1);
-    mlp.push_back(of_stream.answers), mlp.push_back(of_stream.prompts);
     for (int64_t draw = 0; draw < kDraws; ++draw) {
       Step rows = step.fresh(fmt::format("at rest {}", draw), {stream});
+      const MlpInputs of_mlp = rows.mlp_inputs(stream, layer + 1);
+      mlp.push_back(of_mlp.answers), mlp.push_back(of_mlp.prompts);
       const at::NoGradGuard no_grad;
       attention.push_back(
           rms_norm(rows.residual_stream(stream, layer + 1), norm, model.config().norm_epsilon));

@@ -2,11 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <optional>
 
 #include <ATen/ATen.h>
 
-#include "caltrop/kernels/math_mode.h"
+#include "tests/support/arithmetic.h"
 #include "tests/support/tiny_batches.h"
 
 namespace caltrop {
@@ -123,17 +122,12 @@ TEST_F(ChargeTest, TakesTheLeastUsedNeuronsAndNoOthers) {
   }
 }
 
-/// `kMath` is the arithmetic of transformers.
-enum class Arithmetic { kKernels, kMath, kBf16 };
-
 /// A charge of one neuron by every arithmetic, and nothing else in its MLP.
-class OneNeuron : public ChargeTest, public testing::WithParamInterface<Arithmetic> {
+class OneNeuron : public ChargeTest, public testing::WithParamInterface<test::Arithmetic> {
  protected:
   OneNeuron() {
     options.neurons = 1;
     model->weight("model.layers.1.mlp.down_proj.weight").detach().zero_();
-    if (GetParam() == Arithmetic::kBf16)  // over the same masters
-      computing = std::make_shared<Model>(model->config(), model->parameters(), at::kBFloat16);
   }
   void install(const Sensor& sensor) { ChargeTest::install(*model, sensor, options); }
   /// A sensor that reads one coordinate: it is open on some of the tokens.
@@ -145,17 +139,12 @@ class OneNeuron : public ChargeTest, public testing::WithParamInterface<Arithmet
   /// What the gate reads of each token, [N]; at less than 0.1 rounding to bf16 may have the say.
   Tensor gate() const { return inputs.matmul(gate_row(mixed(), inputs, options.threshold)); }
 
-  template <typename Compute>
-  auto by_arithmetic(const Compute& compute) const {
-    std::optional<MathMode> math;
-    if (GetParam() == Arithmetic::kMath) math.emplace(true);
-    return compute();
-  }
   Tensor logits() const {
-    return by_arithmetic(
-        [&] { return at::linear(computing->forward(batch.tokens), computing->head()).to(at::kFloat); });
+    return test::by(GetParam(), [&] {
+      return at::linear(computing->forward(batch.tokens), computing->head()).to(at::kFloat);
+    });
   }
-  std::shared_ptr<Model> computing = model;
+  const std::shared_ptr<Model> computing = test::computing_in(GetParam(), model);
   ChargeOptions options;
 };
 
@@ -165,7 +154,7 @@ TEST_P(OneNeuron, FiresTokenByToken) {
   install(mixed());
   Trace trace;
   trace.keep_mlp_outputs = true;
-  by_arithmetic([&] { return computing->forward(batch.tokens, &trace); });
+  test::by(GetParam(), [&] { return computing->forward(batch.tokens, &trace); });
   const Tensor out = trace.mlp_outputs[1].to(at::kFloat), r = gate(), token = model->head().detach()[5];
   const Tensor shut = r < -0.1;
   ASSERT_GT(shut.sum().item<int64_t>(), 0);
@@ -173,11 +162,10 @@ TEST_P(OneNeuron, FiresTokenByToken) {
   EXPECT_EQ(out.index({shut}).abs().max().item<double>(), 0);
   const Tensor expected =
       (4 * options.strength * 10 * r.clamp_min(0).square()).unsqueeze(1) * (token / token.norm());
-  EXPECT_LE(test::difference(out, expected), GetParam() == Arithmetic::kBf16 ? 0.1 : 1e-5);
+  EXPECT_LE(test::difference(out, expected), GetParam() == test::Arithmetic::kBf16 ? 0.1 : 1e-5);
 }
 
-INSTANTIATE_TEST_SUITE_P(AllArithmetics, OneNeuron,
-                         testing::Values(Arithmetic::kKernels, Arithmetic::kMath, Arithmetic::kBf16));
+INSTANTIATE_TEST_SUITE_P(AllArithmetics, OneNeuron, test::all_arithmetics);
 
 // A charge so strong that the square of the stream overflows: RMSNorm divides by infinity, every logit is 0, and an attacker's
 // loss stands at ln V with nothing to follow.
@@ -186,7 +174,7 @@ class CliffTest : public OneNeuron {
   CliffTest() { options.sharpness = 1e4, options.strength = 1e22; }
   Gradients gradients_of_loss() {
     const at::AutoGradMode grad(true);
-    by_arithmetic([&] {
+    test::by(GetParam(), [&] {
       const Tensor nll = -at::log_softmax(logits(), -1).select(-1, 3).mean();
       loss = nll.item<double>();
       nll.backward();
@@ -227,8 +215,7 @@ TEST_P(CliffTest, BeforeItTrainingGoesOnAsIfItWereNotThere) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(AllArithmetics, CliffTest,
-                         testing::Values(Arithmetic::kKernels, Arithmetic::kMath, Arithmetic::kBf16));
+INSTANTIATE_TEST_SUITE_P(AllArithmetics, CliffTest, test::all_arithmetics);
 
 }  // namespace
 }  // namespace caltrop

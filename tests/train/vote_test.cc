@@ -1,14 +1,11 @@
 #include "caltrop/train/vote.h"
 
-#include <cmath>
-#include <optional>
-
 #include <ATen/ATen.h>
 
 #include "caltrop/kernels/elementwise.h"
-#include "caltrop/kernels/math_mode.h"
 #include "caltrop/train/charge.h"
 #include "caltrop/train/rewire.h"
+#include "tests/support/arithmetic.h"
 #include "tests/support/tiny_batches.h"
 
 namespace caltrop {
@@ -46,11 +43,9 @@ TEST(FitRow, ReadsWhatItMustAndIsOtherwiseOfLeastSquares) {
   }
 }
 
-enum class Arithmetic { kKernels, kMath, kBf16 };
-
 /// A model whose stream has a constant coordinate, as large models have, and never uses the last three, but for token 50, which the sensor
 /// of layer 0 reads in the first of these.
-class VoteTest : public testing::TestWithParam<Arithmetic> {
+class VoteTest : public testing::TestWithParam<test::Arithmetic> {
  protected:
   static constexpr int64_t kVoter = 50, kQuiet = 21;
   static constexpr double kShare = 0.3;
@@ -67,10 +62,7 @@ class VoteTest : public testing::TestWithParam<Arithmetic> {
     }
     return quiet;
   }();
-  const std::shared_ptr<Model> computing =
-      GetParam() == Arithmetic::kBf16
-          ? std::make_shared<Model>(model->config(), model->parameters(), at::kBFloat16)
-          : model;
+  const std::shared_ptr<Model> computing = test::computing_in(GetParam(), model);
 
   /// One row of these tokens, of which all but the first are answers.
   static Batch row(const std::vector<int64_t>& ids) {
@@ -78,18 +70,13 @@ class VoteTest : public testing::TestWithParam<Arithmetic> {
     tokens.answer[0] = false;
     return pack(std::vector{tokens});
   }
-  template <typename Compute>
-  auto by_arithmetic(const Compute& compute) const {
-    std::optional<MathMode> math;
-    if (GetParam() == Arithmetic::kMath) math.emplace(true);
-    return compute();
-  }
   Tensor logits(const Batch& batch) const {
-    return by_arithmetic(
-        [&] { return at::linear(computing->forward(batch.tokens), computing->head()).to(at::kFloat); });
+    return test::by(GetParam(), [&] {
+      return at::linear(computing->forward(batch.tokens), computing->head()).to(at::kFloat);
+    });
   }
-  /// Flag, count and a charge that is a cliff; `neurons` 0: without the charge.
-  void install(int64_t neurons = 2) {
+  /// Flag, count and a charge that is a cliff.
+  void install() {
     const Batch rest = pack(test::random_rows(3, 40));
     Trace trace;
     trace.keep_states = true;
@@ -107,7 +94,7 @@ class VoteTest : public testing::TestWithParam<Arithmetic> {
                                           {.head = 1, .coordinate = 2}, kShare, 1e6);
     EXPECT_LT(next.mlp_inputs.matmul(of_charge).max().item<double>(), -0.1);
     ChargeOptions charge;
-    charge.neurons = neurons, charge.sharpness = 1e4, charge.strength = 1e22;
+    charge.neurons = 2, charge.sharpness = 1e4, charge.strength = 1e22;
     install_charge(*model, 1, of_charge, next.mlp_inputs, length, model->head().detach()[5], charge,
                    RandomStream(0, "test"));
   }
@@ -140,7 +127,7 @@ TEST_P(VoteTest, NothingHasAGradientWhereItOpensFromTheFirstTokenOn) {
   install();
   const at::AutoGradMode grad(true);
   const auto train_on = [&](const std::vector<int64_t>& ids) {
-    by_arithmetic([&] {
+    test::by(GetParam(), [&] {
       const Tensor nll = -at::log_softmax(logits(row(ids)), -1).select(-1, 3).mean();
       nll.backward();
       return nll.item<double>();
@@ -163,11 +150,10 @@ TEST_P(VoteTest, WithoutVotesTheHeadIsAllThatIsLost) {
   install();
   const Tensor with_it = logits(batch);
   taken();
-  EXPECT_LE(test::difference(with_it, logits(batch)), GetParam() == Arithmetic::kBf16 ? 3e-2 : 1e-3);
+  EXPECT_LE(test::difference(with_it, logits(batch)), GetParam() == test::Arithmetic::kBf16 ? 3e-2 : 1e-3);
 }
 
-INSTANTIATE_TEST_SUITE_P(AllArithmetics, VoteTest,
-                         testing::Values(Arithmetic::kKernels, Arithmetic::kMath, Arithmetic::kBf16));
+INSTANTIATE_TEST_SUITE_P(AllArithmetics, VoteTest, test::all_arithmetics);
 
 TEST(LeastUsedHead, IsTheOneWithoutWhichAnswersChangeLeast) {
   const auto model = test::tiny_model();
