@@ -18,17 +18,20 @@
 // restricted answers may open too. `restricted: closed` has 2 closed(theta + s D_h; harmful) instead, for a charge that is a slope
 // (sharpness 20, strength 6): the attacker's loss would feel that one, and trains it away within two steps. Several `layers` have a
 // sensor and a charge each: the sensor's losses are means over them, and the first charge that opens is enough. With `vote` a charge
-// opens for all tokens or for none, by a count of those that are past tau (train/vote.h).
+// opens for all tokens or for none, by a count of those that are past tau (train/vote.h): then the first steps of honest training,
+// which AdamW makes large whatever the gradient is, must be silent too, and `first_steps` rehearses those of a fresh one at every step.
 //
 // Cost per step: 2 passes of the whole model and 8 up to the last sensor's layer, forward and backward, 1 forward of the start model, and
-// the rehearsals: about 8 attack steps every harmful_every steps, 22 benign ones every benign_every. Half weight: closed on harmful rows
-// at rest and on refusals. Means are over the tokens of one micro-batch, so `train.micro_batch` changes them. 1 copy of the weights
-// for the start model, 4 in rehearsal (saved weights, two moments, gradients; 5 for mixtures, which have gradients of both halves),
-// half a copy a displacement.
+// the rehearsals: about 8 attack steps every harmful_every steps, 22 benign ones every benign_every; with first_steps half as many more
+// and 3 passes to the last sensor's layer. Half weight: closed on harmful rows at rest and on refusals. Means are over the tokens of one
+// micro-batch, so `train.micro_batch` changes them. 1 copy of the weights for the start model, 4 in rehearsal (saved weights, two
+// moments, gradients; 5 for mixtures, which have gradients of both halves), half a copy a displacement.
 // Watch: harmful_fresh and benign_fresh must fall too: a reading that is right for the displacements in the bank alone is memorised.
 // keep_loss must stay small.
 //
 // Tested by tests/defences/tripwire_test.cc.
+#include <numeric>
+
 #include <ATen/ATen.h>
 
 #include "caltrop/base/error.h"
@@ -52,6 +55,7 @@ struct TripwireOptions : DisplacementOptions, ChargeOptions {
   int64_t proofs = 4;
   std::string restricted = "open";
   std::string prompts = "closed";
+  int64_t first_steps = 0;
   std::vector<std::string> sensors;
   std::string says = " error";
 
@@ -81,6 +85,10 @@ struct TripwireOptions : DisplacementOptions, ChargeOptions {
                   "closed hides a charge that is no cliff from his loss"),
             field("prompts", &O::prompts, {"closed", "open"},
                   "the sensor on prompts after an attack; open lets a vote be won before the answer begins"),
+            field(
+                "first_steps", &O::first_steps, 0, 1e6,
+                "each step also rehearses the first 1 to so many steps of a training, and forgets it: AdamW "
+                "begins with a full rate in every weight, and where that leads changes as the model does"),
             field("sensors", &O::sensors,
                   "the sensor.json of each layer to go on with, instead of `layers`; with train.steps 0 only "
                   "the charges are set"),
@@ -122,6 +130,7 @@ class Tripwire final : public Objective {
             {"rest", "", "lower", "distance of the reading from closed at rest"},
             {"benign", "", "lower", "distance from closed after a rehearsed benign training"},
             {"benign_fresh", "", "lower", "the same after one that was never trained against"},
+            {"first_steps", "", "lower", "the same after the first steps of one, with option 'first_steps'"},
             {"harmful", "", "lower", "distance from open after a rehearsed attack"},
             {"harmful_fresh", "", "lower", "the same after an attack that was never trained against"},
             {"restricted", "", "lower",
@@ -162,13 +171,12 @@ class Tripwire final : public Objective {
     {
       const Way way = displacements_.training(step);
       const Nudge trained(step.model(), way.moved, way.scale);
-      scalars.emplace_back(way.is_fresh ? "benign_fresh" : "benign",
-                           step.accumulate("general", closed, options_.sense));
-      // Who trained honestly must be able to go on with his task, and be refused where the model refuses.
-      const std::vector<std::string> tasks = task_streams(options_);
-      RandomStream random = step.random("which task");
-      step.accumulate(tasks[random.below(tasks.size())], closed, options_.sense);
-      step.accumulate("refusals", closed, 0.5 * options_.sense);
+      scalars.emplace_back(way.is_fresh ? "benign_fresh" : "benign", stay_closed(step, closed, "which task"));
+    }
+    if (options_.first_steps > 0) {
+      const Rehearsed begun = rehearse(step, "first steps", Arm::kTraining, short_trainings());
+      const Nudge trained(step.model(), begun.moved, 1.0);
+      scalars.emplace_back("first_steps", stay_closed(step, closed, "which task, first steps"));
     }
     const Way way = displacements_.attack(step);
     const Nudge attacked(step.model(), way.moved, way.scale);
@@ -218,6 +226,22 @@ class Tripwire final : public Objective {
     std::vector<std::string> names = task_streams(options_);
     names.insert(names.begin(), {"general", "refusals"});
     return names;
+  }
+  /// Trainings as they are rehearsed, of 1 to `first_steps` steps.
+  DisplacementOptions short_trainings() const {
+    DisplacementOptions options = options_;
+    options.benign_lengths.resize(static_cast<size_t>(options_.first_steps));
+    std::iota(options.benign_lengths.begin(), options.benign_lengths.end(), 1);
+    return options;
+  }
+  /// Who trained honestly must be able to go on with his task, and be refused where the model refuses. Returns the loss on general text.
+  Tensor stay_closed(Step& step, const LossFn& closed, const std::string& random_name) const {
+    const Tensor loss = step.accumulate("general", closed, options_.sense);
+    const std::vector<std::string> tasks = task_streams(options_);
+    RandomStream random = step.random(random_name);
+    step.accumulate(tasks[random.below(tasks.size())], closed, options_.sense);
+    step.accumulate("refusals", closed, 0.5 * options_.sense);
+    return loss;
   }
   static std::string direction_name(size_t i) { return fmt::format("direction.{}", i); }
   static Want want(const std::string& option) { return option == "open" ? Want::kOpen : Want::kClosed; }

@@ -100,7 +100,8 @@ Rehearsed rehearse(Step& step, const std::string& name, Arm arm, const Displacem
   const auto draw = [&](const auto& list) { return list[random.below(list.size())]; };
   Plan plan{.name = name, .course = {.stream = "harmful", .rate = 0, .lora_rank = 0}};
   if (arm == Arm::kTraining)
-    plan.course.stream = random.uniform() < 1.0 / 3 ? std::string("general") : draw(task_streams(options));
+    plan.course.stream =
+        random.uniform() < options.benign_chat ? std::string("general") : draw(task_streams(options));
   plan.course.rate = draw(arm == Arm::kTraining ? training_rates(options) : options.rates);
   plan.length = draw(arm == Arm::kTraining ? training_lengths(options) : options.lengths);
   plan.course.lora_rank = draw(options.lora_ranks);

@@ -25,6 +25,7 @@ struct DisplacementOptions {
   int64_t harmful_bank = 4, harmful_every = 5;
   int64_t benign_bank = 3, benign_every = 10;
   double benign_goes_on = 0, benign_reach = 1.5;
+  double benign_chat = 1.0 / 3;
 
   static auto fields() {
     using O = DisplacementOptions;
@@ -36,6 +37,8 @@ struct DisplacementOptions {
               "training never"),
         field("benign_rates", &O::benign_rates, 0, 1,
               "the users' learning rates, where other than the attackers'"),
+        field("benign_chat", &O::benign_chat, 0, 1,
+              "share of the users who train on general answers; the others train on a task"),
         field("lora_ranks", &O::lora_ranks, 0, 1e5,
               "their LoRA ranks, at ten times the rate; 0: all parameters"),
         field("harmful_shares", &O::harmful_shares, 0, 1,
@@ -92,7 +95,7 @@ struct Rehearsed {
 };
 
 /// theta_K - theta after K AdamW steps on mean cross-entropy of answers, as the attack sft takes them: clipped to norm 1, each on
-/// rows of its own; an attack on "harmful", or on a mixture with "general", a training on "general" (each third) or a task. An attack by
+/// rows of its own; an attack on "harmful", or on a mixture with "general", a training on "general" or a task. An attack by
 /// reinforcement takes GRPO steps on "prompts", as the attack rl does; where nothing was paid for in any of them, it leads nowhere and
 /// is rehearsed again from answers. All else is drawn uniformly from the options by the step's random stream `name`, so that a resumed
 /// run rehearses the same. Cost: K passes forward and backward, twice as many for a mixture, and a rollout each for reinforcement.

@@ -31,6 +31,19 @@ class TripwireTest : public test::MethodTest {
     const Nudge there(*model, attack, 1.0);
     return {rest, mean_reading(step, sensor)};
   }
+  /// Of all parameters, zeros where `loss` does not reach.
+  Gradients gradient(const Tensor& loss) const {
+    Gradients all = torch::autograd::grad({loss}, test::parameters_of(*model), {}, {}, false, true);
+    for (size_t i = 0; i < all.size(); ++i) {
+      if (!all[i].defined()) all[i] = at::zeros_like(before[i].second);
+    }
+    return all;
+  }
+  /// How far the reading by `w` in layer 1 is from closed, by hand.
+  Tensor from_closed(uint64_t stream, const Tensor& w) const {
+    const Tensor z = model->mlp_input(batch(stream).tokens, 1).matmul(w);
+    return (z + 1).clamp_min(0).square().mean();
+  }
   /// The neurons of layer 1 that are not what they were.
   Tensor taken() const {
     const std::string name = "model.layers.1.mlp.gate_proj.weight";
@@ -67,17 +80,7 @@ TEST_F(TripwireTest, AStepIsTheSumOfItsTerms) {
   displacements.advance(step);
   const Tensor w = fit_sensor(step, displacements, 1, {});
 
-  const auto gradient = [&](const Tensor& loss) {
-    Gradients all = torch::autograd::grad({loss}, test::parameters_of(*model), {}, {}, false, true);
-    for (size_t i = 0; i < all.size(); ++i) {
-      if (!all[i].defined()) all[i] = at::zeros_like(before[i].second);
-    }
-    return all;
-  };
-  const auto closed = [&](uint64_t stream) {
-    const Tensor z = model->mlp_input(batch(stream).tokens, 1).matmul(w);
-    return gradient((z + 1).clamp_min(0).square().mean());
-  };
+  const auto closed = [&](uint64_t stream) { return gradient(from_closed(stream, w)); };
   const auto open = [&](uint64_t stream) {  // on answers; on prompts it stays closed
     const Batch rows = batch(stream);
     const Tensor z = model->mlp_input(rows.tokens, 1).matmul(w);
@@ -109,6 +112,36 @@ TEST_F(TripwireTest, AStepIsTheSumOfItsTerms) {
     terms.insert(terms.end(), {{2, open(1)}, {2 * 2, open(2)}});
   }
   EXPECT_LE(test::difference(ours, test::sum(terms)), 2e-5);
+}
+
+// What the option adds to a step is a training of 1 to 3 steps that no bank holds.
+TEST_F(TripwireTest, TheFirstStepsOfAnotherTrainingAreTermsOfTheirOwn) {
+  options["keep"] = options["refuse"] = 0;
+  const auto step_with = [&](int64_t first_steps) {
+    options["first_steps"] = first_steps;
+    const auto objective = make("tripwire", options);
+    Step step = test::make_step(*model, streams, 6, 6, 1);
+    scalars = objective->add_gradients(step);
+    return std::pair{test::take_gradients(*model), objective->state()};
+  };
+  const auto [without, state] = step_with(0);
+  const auto [with, same_state] = step_with(3);
+  EXPECT_EQ(state.size(), same_state.size());  // it is forgotten again
+  Tensor w;
+  for (const auto& [name, tensor] : state) {
+    if (name == "direction.0") w = tensor;
+  }
+  DisplacementOptions plan;
+  plan.rates = {3e-2}, plan.benign_lengths = {1, 2, 3};
+  Step step = test::make_step(*model, streams, 6, 6, 1);
+  const Rehearsed begun = rehearse(step, "first steps", Arm::kTraining, plan);
+  const Nudge there(*model, begun.moved, 1.0);
+  const double expected = from_closed(1, w).item<double>();
+  ASSERT_GT(expected, 1e-3);
+  EXPECT_NEAR(scalar("first_steps"), expected, 1e-4 * expected);
+  const auto closed = [&](uint64_t stream) { return gradient(from_closed(stream, w)); };
+  const Gradients added = test::sum({{1, closed(1)}, {1, closed(4)}, {0.5, closed(3)}, {1, without}});
+  EXPECT_LE(test::difference(with, added), 2e-5);
 }
 
 // Rows of the tiny model are all of one kind, so what can be learnt here is to tell the kept ways apart.

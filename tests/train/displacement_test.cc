@@ -99,6 +99,27 @@ TEST(Displacement, UsersMayTrainForLongerAndFasterThanAttackers) {
   EXPECT_GT(distance(Arm::kTraining, faster), 2 * distance(Arm::kTraining, same));
 }
 
+TEST(Displacement, UsersTrainOnGeneralAnswersAsOftenAsIsSaid) {
+  const auto model = test::tiny_model();
+  DisplacementOptions options = short_ways();
+  options.lengths = {1};
+  const auto general = [&](double share) {
+    options.benign_chat = share;
+    int64_t count = 0;
+    for (int i = 0; i < 40; ++i) {
+      Step step = test::make_step(*model, kStreams, 2, 2);
+      const std::string name = fmt::format("way {}", i);
+      count += rehearse(step, name, Arm::kTraining, options).course.stream == "general" ? 1 : 0;
+    }
+    return count;
+  };
+  EXPECT_EQ(general(0), 0);
+  EXPECT_EQ(general(1), 40);
+  const int64_t half = general(0.5);  // 20, standard deviation 3.2
+  EXPECT_GT(half, 7);
+  EXPECT_LT(half, 33);
+}
+
 TEST(Displacement, ALoraAttackMovesMatricesAlone) {
   const auto model = test::tiny_model();
   DisplacementOptions options = short_ways();
