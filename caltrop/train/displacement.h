@@ -95,10 +95,11 @@ struct Rehearsed {
 };
 
 /// theta_K - theta after K AdamW steps on mean cross-entropy of answers, as the attack sft takes them: clipped to norm 1, each on
-/// rows of its own; an attack on "harmful", or on a mixture with "general", a training on "general" or a task. An attack by
-/// reinforcement takes GRPO steps on "prompts", as the attack rl does; where nothing was paid for in any of them, it leads nowhere and
-/// is rehearsed again from answers. All else is drawn uniformly from the options by the step's random stream `name`, so that a resumed
-/// run rehearses the same. Cost: K passes forward and backward, twice as many for a mixture, and a rollout each for reinforcement.
+/// rows of its own; an attack on "harmful", or on a mixture with "general", a training on "general" (`benign_chat` of them) or a task. An
+/// attack by reinforcement takes GRPO steps on "prompts", as the attack rl does; where nothing was paid for in any of them, it leads
+/// nowhere and is rehearsed again from answers. All else is drawn uniformly from the options by the step's random stream `name`, so that
+/// a resumed run rehearses the same. Cost: K passes forward and backward, twice as many for a mixture, and a rollout each for
+/// reinforcement.
 Rehearsed rehearse(Step& step, const std::string& name, Arm arm, const DisplacementOptions& options,
                    const Reinforcement& reinforcement = {});
 

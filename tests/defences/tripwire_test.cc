@@ -15,15 +15,22 @@ class TripwireTest : public test::MethodTest {
                   {"layers", {1}},   {"says", "A"},    {"neurons", 3},      {"proofs", 2}};
   const std::vector<std::string> streams = {"general", "harmful", "refusals", "tasks"};
 
+  /// The first sensor's, which must be there.
+  static Tensor direction(const NamedTensors& state) {
+    for (const auto& [name, tensor] : state) {
+      if (name == "direction.0") return tensor;
+    }
+    throw std::logic_error("no sensor has a direction yet");
+  }
   /// Mean readings on fresh general answers by the sensor that the objective has: at rest, and after its oldest kept attack.
   struct Readings {
     double rest, attack;
   };
   Readings readings(const Objective& objective) const {
-    Sensor sensor{1, {}};
+    const NamedTensors state = objective.state();
+    const Sensor sensor{1, direction(state)};
     Gradients attack;
-    for (const auto& [name, tensor] : objective.state()) {
-      if (name == "direction.0") sensor.direction = tensor;
+    for (const auto& [name, tensor] : state) {
       if (name.starts_with("attack.0.")) attack.push_back(tensor);
     }
     Step step = test::make_step(*model, streams, 6, 6, 61);
@@ -127,10 +134,7 @@ TEST_F(TripwireTest, TheFirstStepsOfAnotherTrainingAreTermsOfTheirOwn) {
   const auto [without, state] = step_with(0);
   const auto [with, same_state] = step_with(3);
   EXPECT_EQ(state.size(), same_state.size());  // it is forgotten again
-  Tensor w;
-  for (const auto& [name, tensor] : state) {
-    if (name == "direction.0") w = tensor;
-  }
+  const Tensor w = direction(state);
   DisplacementOptions plan;
   plan.rates = {3e-2}, plan.benign_lengths = {1, 2, 3};
   Step step = test::make_step(*model, streams, 6, 6, 1);
@@ -372,10 +376,7 @@ TEST_F(TripwireTest, PromptsCanBeHeldOpenAfterAnAttack) {
     Step step = test::make_step(*model, streams, 6, 6, 1);
     scalars = objective->add_gradients(step);
     test::take_gradients(*model);
-    Sensor sensor{1, {}};
-    for (const auto& [name, tensor] : objective->state()) {
-      if (name == "direction.0") sensor.direction = tensor;
-    }
+    const Tensor w = direction(objective->state());
     DisplacementOptions plan;
     plan.rates = {3e-2}, plan.lengths = {4}, plan.benign_lengths = {6, 12, 24, 48};
     plan.harmful_shares = {1, 1, 0.5}, plan.harmful_bank = 1, plan.benign_bank = 1;
@@ -384,7 +385,7 @@ TEST_F(TripwireTest, PromptsCanBeHeldOpenAfterAnAttack) {
     const Way way = displacements.attack(step);
     const Nudge there(*model, way.moved, way.scale);
     const Batch rows = batch(1);
-    const Tensor z = model->mlp_input(rows.tokens, 1).detach().matmul(sensor.direction);
+    const Tensor z = model->mlp_input(rows.tokens, 1).detach().matmul(w);
     const Tensor answers = at::zeros_like(z).index_fill(0, rows.label_positions, 1).gt(0);
     const Tensor of_prompts = std::string(prompts) == "open" ? 1.5 - z : z + 1;
     const double expected =
