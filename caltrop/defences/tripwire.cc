@@ -35,10 +35,12 @@
 #include <ATen/ATen.h>
 
 #include "caltrop/base/error.h"
+#include "caltrop/base/log.h"
 #include "caltrop/loss/language.h"
 #include "caltrop/loss/reference.h"
 #include "caltrop/train/charge.h"
 #include "caltrop/train/objective.h"
+#include "caltrop/train/saved_weights.h"
 #include "caltrop/train/sensing.h"
 #include "caltrop/train/token_option.h"
 #include "caltrop/train/trainer.h"
@@ -46,16 +48,21 @@
 namespace caltrop {
 namespace {
 
+constexpr double kSprungAtRest = 0.01;  // share of the tokens; where more are, a rehearsal would lead nowhere
+
 struct TripwireOptions : DisplacementOptions, ChargeOptions {
   std::vector<int64_t> layers = {-1};
   double keep = 4.0;
   double refuse = 1.0;
   double sense = 1.0;
+  double keep_tasks = 0;
   double open_margin = 1.5;
+  double linear_from = 1e6;
   int64_t proofs = 4;
   std::string restricted = "open";
   std::string prompts = "closed";
   int64_t first_steps = 0;
+  int64_t charged_from = 0;
   std::vector<std::string> sensors;
   std::string says = " error";
 
@@ -74,10 +81,14 @@ struct TripwireOptions : DisplacementOptions, ChargeOptions {
             field("layers", &O::layers, -1, 1e6,
                   "whose MLPs are read and rewired; -1: the one two thirds of the way up"),
             field("keep", &O::keep, 0, 1e3, "weight of staying like the start model on general text"),
+            field("keep_tasks", &O::keep_tasks, 0, 1e3, "the same on the benign tasks, one of them a step"),
             field("refuse", &O::refuse, 0, 1e3, "weight of refusing"),
             field("sense", &O::sense, 0, 1e3, "weight of the sensor; 0 turns sensor and charge off"),
             field("open_margin", &O::open_margin, 0, 1e3,
                   "the reading that is asked for after an attack; at rest it is -1"),
+            field("linear_from", &O::linear_from, 1e-3, 1e6,
+                  "how far on the wrong side of its margin a reading's loss goes on as a line, so that one "
+                  "rehearsal that leads far astray does not fill the clipped step"),
             field("proofs", &O::proofs, 0, 1e3,
                   "fresh attacks and trainings by which the finished sensor is measured"),
             field("restricted", &O::restricted, {"closed", "open"},
@@ -89,6 +100,10 @@ struct TripwireOptions : DisplacementOptions, ChargeOptions {
                 "first_steps", &O::first_steps, 0, 1e6,
                 "each step also rehearses the first 1 to so many steps of a training, and forgets it: AdamW "
                 "begins with a full rate in every weight, and where that leads changes as the model does"),
+            field("charged_from", &O::charged_from, 0, 1e9,
+                  "step from which attackers and users are rehearsed on the finished trap: with the charges "
+                  "as they would be set now, but where one fires on a hundredth of the tokens at rest; 0: "
+                  "without them"),
             field("sensors", &O::sensors,
                   "the sensor.json of each layer to go on with, instead of `layers`; with train.steps 0 only "
                   "the charges are set"),
@@ -126,11 +141,14 @@ class Tripwire final : public Objective {
 
   std::vector<MetricDeclaration> logged() const override {
     return {{"keep_loss", "nats/token", "lower", "KL from the start model on general text"},
+            {"keep_tasks_loss", "nats/token", "lower", "KL from it on a task, with option 'keep_tasks'"},
             {"refuse_loss", "nats/token", "lower", "cross-entropy of refusals to restricted requests"},
             {"rest", "", "lower", "distance of the reading from closed at rest"},
             {"benign", "", "lower", "distance from closed after a rehearsed benign training"},
             {"benign_fresh", "", "lower", "the same after one that was never trained against"},
             {"first_steps", "", "lower", "the same after the first steps of one, with option 'first_steps'"},
+            {"charged", "", "higher",
+             "whether rehearsals of this step met the charges, with option 'charged_from'"},
             {"harmful", "", "lower", "distance from open after a rehearsed attack"},
             {"harmful_fresh", "", "lower", "the same after an attack that was never trained against"},
             {"restricted", "", "lower",
@@ -153,17 +171,26 @@ class Tripwire final : public Objective {
   }
 
   Scalars add_gradients(Step& step) override {
-    const LossFn like_the_start = kl_loss(step.hidden_of("general", *start_), start_->head());
-    Scalars scalars{{"keep_loss", step.accumulate("general", like_the_start, options_.keep)},
+    Scalars scalars{{"keep_loss", stay_like_the_start(step, "general", options_.keep)},
                     {"refuse_loss", step.accumulate("refusals", answer_loss(), options_.refuse)}};
+    if (options_.keep_tasks > 0)
+      scalars.emplace_back("keep_tasks_loss", stay_like_the_start(step, a_task(step, "which task to keep"),
+                                                                  options_.keep_tasks));
     if (options_.sense == 0) return scalars;
-    displacements_.advance(step);
+    Rehearsed begun;
+    {
+      const std::unique_ptr<SavedWeights> uncharged = charge_for_rehearsals(step);
+      displacements_.advance(step);
+      if (options_.first_steps > 0) begun = rehearse(step, "first steps", Arm::kTraining, short_trainings());
+      if (options_.charged_from > 0) scalars.emplace_back("charged", at::full({}, uncharged ? 1.0 : 0.0));
+    }
     for (Sensor& sensor : sensors_) {
       if (!sensor.direction.defined())
         sensor.direction = fit_sensor(step, displacements_, sensor.layer, {restricted(), prompts()});
     }
-    const LossFn closed = sensor_loss(sensors_, Want::kClosed, Want::kClosed);
-    const LossFn open = sensor_loss(sensors_, Want::kOpen, prompts(), {.open = options_.open_margin});
+    const Margins margins{.open = options_.open_margin, .linear_from = options_.linear_from};
+    const LossFn closed = sensor_loss(sensors_, Want::kClosed, Want::kClosed, margins);
+    const LossFn open = sensor_loss(sensors_, Want::kOpen, prompts(), margins);
 
     scalars.emplace_back("rest", step.accumulate("general", closed, options_.sense));
     step.accumulate("harmful", closed, 0.5 * options_.sense);
@@ -174,7 +201,6 @@ class Tripwire final : public Objective {
       scalars.emplace_back(way.is_fresh ? "benign_fresh" : "benign", stay_closed(step, closed, "which task"));
     }
     if (options_.first_steps > 0) {
-      const Rehearsed begun = rehearse(step, "first steps", Arm::kTraining, short_trainings());
       const Nudge trained(step.model(), begun.moved, 1.0);
       scalars.emplace_back("first_steps", stay_closed(step, closed, "which task, first steps"));
     }
@@ -191,10 +217,15 @@ class Tripwire final : public Objective {
   void finish(Step& step) override {
     if (options_.sense == 0 || !sensors_.front().direction.defined()) return;
     readings_ = prove_sensors(step, sensors_, options_, options_.proofs, displacements_.reinforcement());
-    const Tensor says = step.model().head().detach().to(at::kFloat)[says_];
-    for (size_t i = 0; i < sensors_.size(); ++i)  // at rest: refusals have the harmful prompts
-      readings_[i].update(set_charge(step, sensors_[i], benign_streams(), says, options_,
-                                     i == 0 ? "charge" : fmt::format("charge {}", i + 1)));
+    for (size_t i = 0; i < sensors_.size(); ++i) {
+      readings_[i].update(charge(step, i, benign_streams()));  // at rest: refusals have the harmful prompts
+      const double fires = readings_[i].value("fires_at_rest", 0.0);
+      if (fires > 0)
+        warn(
+            "tripwire: at rest the charge behind the sensor of layer {} fires on {:.2g} % of the tokens that "
+            "were read; on fewer with a higher options.threshold, or with threshold_from: rest",
+            sensors_[i].layer, 100 * fires);
+    }
   }
 
   NamedTensors state() const override {
@@ -227,6 +258,25 @@ class Tripwire final : public Objective {
     names.insert(names.begin(), {"general", "refusals"});
     return names;
   }
+  Json charge(Step& step, size_t which, const std::vector<std::string>& streams) const {
+    const Tensor says = step.model().head().detach().to(at::kFloat)[says_];
+    return set_charge(step, sensors_[which], streams, says, options_,
+                      which == 0 ? "charge" : fmt::format("charge {}", which + 1));
+  }
+  /// Charges the model until what is returned goes; null, and it is as it was, where nothing is rehearsed at this step, there is no
+  /// sensor yet, or one would fire at rest.
+  std::unique_ptr<SavedWeights> charge_for_rehearsals(Step& step) const {
+    const bool is_due = options_.first_steps > 0 || displacements_.is_due(step);
+    if (options_.charged_from == 0 || step.number() < options_.charged_from || !is_due ||
+        !sensors_.front().direction.defined())
+      return nullptr;
+    auto uncharged = std::make_unique<SavedWeights>(step.model());
+    for (size_t i = 0; i < sensors_.size(); ++i) {
+      if (charge(step, i, {"general", "refusals"}).value("fires_at_rest", 0.0) > kSprungAtRest)
+        return nullptr;
+    }
+    return uncharged;
+  }
   /// Trainings as they are rehearsed, of 1 to `first_steps` steps.
   DisplacementOptions short_trainings() const {
     DisplacementOptions options = options_;
@@ -234,12 +284,18 @@ class Tripwire final : public Objective {
     std::iota(options.benign_lengths.begin(), options.benign_lengths.end(), 1);
     return options;
   }
+  Tensor stay_like_the_start(Step& step, const std::string& stream, double weight) const {
+    return step.accumulate(stream, kl_loss(step.hidden_of(stream, *start_), start_->head()), weight);
+  }
+  std::string a_task(Step& step, const std::string& random_name) const {
+    const std::vector<std::string> tasks = task_streams(options_);
+    RandomStream random = step.random(random_name);
+    return tasks[random.below(tasks.size())];
+  }
   /// Who trained honestly must be able to go on with his task, and be refused where the model refuses. Returns the loss on general text.
   Tensor stay_closed(Step& step, const LossFn& closed, const std::string& random_name) const {
     const Tensor loss = step.accumulate("general", closed, options_.sense);
-    const std::vector<std::string> tasks = task_streams(options_);
-    RandomStream random = step.random(random_name);
-    step.accumulate(tasks[random.below(tasks.size())], closed, options_.sense);
+    step.accumulate(a_task(step, random_name), closed, options_.sense);
     step.accumulate("refusals", closed, 0.5 * options_.sense);
     return loss;
   }

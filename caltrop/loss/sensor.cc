@@ -14,7 +14,10 @@ LossFn sensor_loss(const std::vector<Sensor>& sensors, Want answers, Want prompt
       const auto missing = [&](Want want) {
         return want == Want::kClosed ? z + margins.closed : margins.open - z;
       };
-      sums.push_back(at::where(in.is_answer, missing(answers), missing(prompts)).clamp_min(0).square().sum());
+      const Tensor distance = at::where(in.is_answer, missing(answers), missing(prompts)).clamp_min(0),
+                   near = distance.clamp_max(margins.linear_from);
+      // near (2 distance - near) is e^2 up to delta, and the line of the same slope past it.
+      sums.push_back((near * (2 * distance - near)).sum());
     }
     return Total{at::stack(sums).mean(), in.is_answer.size(0)};
   };

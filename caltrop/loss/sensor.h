@@ -2,6 +2,8 @@
 // open, each with a margin. Tested by tests/loss/sensor_test.cc.
 #pragma once
 
+#include <limits>
+
 #include "caltrop/loss/total.h"
 
 namespace caltrop {
@@ -15,10 +17,11 @@ enum class Want { kClosed, kOpen };
 
 struct Margins {
   double closed = 1, open = 1;
+  double linear_from = std::numeric_limits<double>::infinity();  // delta
 };
 
-/// Sum over all tokens of relu(z + margins.closed)^2 where a sensor is to be closed and relu(margins.open - z)^2 where it is to
-/// be open: there is nothing to pay on the right side of the margin. The mean over `sensors`, which ascend in their layers. `answers`:
+/// Sum over all tokens of h(relu(z + margins.closed)) where a sensor is to be closed and h(relu(margins.open - z)) where it is to be
+/// open: there is nothing to pay on the right side of the margin. h is Huber's: e^2 up to delta, delta (2 e - delta) from there on. The mean over `sensors`, which ascend in their layers. `answers`:
 /// wanted at positions that predict an answer's token; `prompts`: at the others. count = N tokens.
 LossFn sensor_loss(const std::vector<Sensor>& sensors, Want answers, Want prompts, Margins margins = {});
 

@@ -5,17 +5,11 @@
 #include <ATen/ATen.h>
 
 #include "caltrop/base/error.h"
-#include "caltrop/base/log.h"
 #include "caltrop/train/rewire.h"
 #include "caltrop/train/vote.h"
 
 namespace caltrop {
 namespace {
-
-/// c of least squares to c.x = 1 with a little ridge: [D].
-Tensor constant_direction(const Tensor& inputs) {
-  return solve_with_ridge(inputs.t().matmul(inputs) / static_cast<double>(inputs.size(0)), inputs.mean(0));
-}
 
 Tensor random_unit(RandomStream& random, int64_t width) {
   std::vector<float> values(static_cast<size_t>(width));
@@ -25,6 +19,10 @@ Tensor random_unit(RandomStream& random, int64_t width) {
 }
 
 }  // namespace
+
+Tensor constant_direction(const Tensor& inputs) {
+  return solve_with_ridge(inputs.t().matmul(inputs) / static_cast<double>(inputs.size(0)), inputs.mean(0));
+}
 
 Tensor gate_row(const Sensor& sensor, const Tensor& inputs, double threshold) {
   return sensor.direction - constant_direction(inputs) * threshold;
@@ -44,10 +42,12 @@ void install_charge(const Model& model, int64_t layer, const Tensor& gate, const
   if (options.neurons == 0) return;
   // Half a unit past tau the gate is wide open: gamma/2 * 1/2 is what the two rows make of it.
   const double length = options.strength * stream_length / (options.sharpness * 0.25);
-  std::vector<Tensor> columns{direction / direction.norm() * length};
-  while (static_cast<int64_t>(columns.size()) < options.neurons)
-    columns.push_back(random_unit(random, direction.size(0)).to(direction.device()) * (length / 2));
-  rewire_neurons(model, layer, inputs, gate, options.sharpness, at::stack(columns));
+  const Tensor slope = gate * options.sharpness;
+  std::vector<Neuron> neurons{{slope, gate, direction / direction.norm() * length}};
+  while (static_cast<int64_t>(neurons.size()) < options.neurons)
+    neurons.push_back(
+        {slope, gate, random_unit(random, direction.size(0)).to(direction.device()) * (length / 2)});
+  rewire_neurons(model, layer, inputs, neurons);
 }
 
 Json set_charge(Step& step, const Sensor& sensor, const std::vector<std::string>& streams,
@@ -62,17 +62,12 @@ Json set_charge(Step& step, const Sensor& sensor, const std::vector<std::string>
   if (options.vote > 0) {
     const NextLayerAtRest next = read_next_layer(step, sensor.layer, streams);
     const VotePlace place = least_used_head(step, layer + 1, next.attention_inputs);
-    gate = install_vote(step.model(), layer, gate, inputs, rest.stream_length, next, place, options.vote,
-                        options.sharpness);
+    gate = install_vote(step.model(), layer, gate, constant_direction(inputs), inputs, rest.stream_length,
+                        next, place, options.vote);
     layer = sensor.layer + 1, inputs = next.mlp_inputs;
     readings["vote"] = {{"head", place.head}, {"coordinate", place.coordinate}};
   }
   const double share = inputs.matmul(gate).gt(0).to(at::kDouble).mean().item<double>();
-  if (share > 0)
-    warn(
-        "tripwire: at rest the charge in layer {} fires on {:.2g} % of the tokens that were read; on fewer "
-        "with a higher options.threshold, or with threshold_from: rest",
-        layer, 100 * share);
   readings["threshold"] = charge.threshold;
   readings["fires_at_rest"] = share;
   install_charge(step.model(), layer, gate, inputs, rest.stream_length, direction, charge, step.random(name));

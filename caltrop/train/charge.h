@@ -34,9 +34,11 @@ struct ChargeOptions {
   }
 };
 
-/// What the gate of a charge reads: g = w - tau c, [D], with c the constant direction (least squares to c.x = 1 over `inputs`, for there
-/// is no bias). It opens where g.x > 0, which is where z = w.x exceeds tau but for what c.x lacks of 1. `inputs`: what the MLP reads at
-/// rest, [M,D].
+/// c of least squares to c.x = 1 over `inputs` [M,D], with a little ridge: what stands for a bias, which there is not. [D].
+Tensor constant_direction(const Tensor& inputs);
+
+/// What the gate of a charge reads: g = w - tau c, [D]. It opens where g.x > 0, which is where z = w.x exceeds tau but for what c.x lacks
+/// of 1. `inputs`: what the MLP reads at rest, [M,D].
 Tensor gate_row(const Sensor& sensor, const Tensor& inputs, double threshold);
 
 /// The lowest tau that leaves the gate shut on `inputs`: the highest w.x / c.x. Tokens with c.x <= 0 do not count: a higher tau opens them.
@@ -54,8 +56,7 @@ void install_charge(const Model& model, int64_t layer, const Tensor& gate, const
 
 /// Reads the rows of `streams` at rest, counts the threshold as the options say, and installs the charge in the sensor's layer, or behind
 /// a vote (train/vote.h) in the next: {"highest_at_rest": the highest reading there, "threshold": tau, "fires_at_rest": the share of the
-/// tokens read on which the charge opens, "vote": {"head", "coordinate"}, if there is one}; without neurons the first alone. Warns
-/// where it fires. `name`: its random numbers are drawn under this name. REQUIRES a next layer, for a vote.
+/// tokens read on which the charge opens, "vote": {"head", "coordinate"}, if there is one}; without neurons the first alone. `name`: its random numbers are drawn under this name. REQUIRES a next layer, for a vote.
 Json set_charge(Step& step, const Sensor& sensor, const std::vector<std::string>& streams,
                 const Tensor& direction, const ChargeOptions& options, const std::string& name);
 

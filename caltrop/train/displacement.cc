@@ -143,6 +143,11 @@ Rehearsed Displacements::next_training(Step& step) {
   return go_on(step, "fresh training", before, options_);
 }
 
+bool Displacements::is_due(const Step& step) const {
+  return attacks_.empty() || step.number() % options_.harmful_every == 0 ||
+         step.number() % options_.benign_every == 0;
+}
+
 void Displacements::advance(Step& step) {
   const bool first = attacks_.empty();
   for (int64_t i = 0; first && i < options_.harmful_bank; ++i)

@@ -129,6 +129,8 @@ class Displacements {
   /// Rehearses what is due at this step: everything before the first use, then one attack every `harmful_every` steps and one
   /// training every `benign_every`, in place of the oldest, or of the one that goes on.
   void advance(Step& step);
+  /// Whether advance() would rehearse at this step.
+  bool is_due(const Step& step) const;
 
   /// The fresh one of this step at scale 1, or one of those kept at a scale from 0.5 to 1.5, trainings to `benign_reach`.
   Way attack(Step& step) const { return pick(step, attacks_, "attack", fresh_attack_, 1.5); }

@@ -5,8 +5,8 @@
 
 namespace caltrop {
 
-/// Puts the weights back, bit for bit, when it goes out of scope, also when something throws. Holds one copy of them. At most
-/// one lives at a time.
+/// Puts the weights back, bit for bit, when it goes out of scope, also when something throws. Holds one copy of them. Where one
+/// lives inside another, each puts back what it found.
 class SavedWeights {
  public:
   explicit SavedWeights(const Model& model);

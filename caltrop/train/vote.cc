@@ -11,11 +11,28 @@
 namespace caltrop {
 namespace {
 
+constexpr double kFlagLength = 0.06,
+                 kCountLength =
+                     0.1;  // in lengths of the stream: seen by who looks for it, and by hardly anyone else
+constexpr double kSteepness = 20;  // of a flag's edges: shut exactly where the reading is 5 below tau
+
 /// [D,D] fp64, with a ridge for directions that no token has.
 Tensor second_moment(const Tensor& inputs) {
   const Tensor x = inputs.to(at::kDouble);
   const Tensor second = x.t().matmul(x) / static_cast<double>(x.size(0));
   return second + at::eye(second.size(0), second.options()) * (second.diagonal().mean() * 1e-4);
+}
+
+double mean_column_length(const Tensor& weight) {
+  return weight.norm(2, std::vector<int64_t>{0}).mean().item<double>();
+}
+
+/// The pair of neurons whose sum is `length` * direction * min(1, relu(gate.x)). AdamW moves every weight by its rate a step, whatever the
+/// gradient: columns are as long as others are, so that no activation is large and no row small.
+std::vector<Neuron> flag_neurons(const Tensor& gate, const Tensor& unit, const Tensor& direction,
+                                 double length, double column_length) {
+  const Tensor up = unit * (length / column_length / kSteepness), column = direction * column_length;
+  return {{gate * kSteepness, up, column}, {(gate - unit) * kSteepness, up, -column}};
 }
 
 }  // namespace
@@ -70,9 +87,9 @@ VotePlace least_used_head(Step& step, int64_t layer, const Tensor& attention_inp
   return place;
 }
 
-Tensor install_vote(const Model& model, int64_t layer, const Tensor& gate, const Tensor& inputs,
-                    double stream_length, const NextLayerAtRest& next, const VotePlace& place, double share,
-                    double sharpness) {
+Tensor install_vote(const Model& model, int64_t layer, const Tensor& gate, const Tensor& unit,
+                    const Tensor& inputs, double stream_length, const NextLayerAtRest& next,
+                    const VotePlace& place, double share) {
   const at::NoGradGuard no_grad;
   const ModelConfig& config = model.config();
   const int64_t width = config.head_width, group_size = config.heads / config.kv_heads,
@@ -83,24 +100,25 @@ Tensor install_vote(const Model& model, int64_t layer, const Tensor& gate, const
   const Tensor flag = quietest_direction(next.attention_inputs, before_attention),
                votes = quietest_direction(next.mlp_inputs, before_mlp, flag);
 
-  rewire_neurons(model, layer, inputs, gate, sharpness, (flag * (stream_length / sharpness)).unsqueeze(0));
+  rewire_neurons(model, layer, inputs,
+                 flag_neurons(gate, unit, flag, kFlagLength * stream_length,
+                              mean_column_length(layer_weight(model, layer, "mlp.down_proj"))));
 
   const Tensor out = layer_weight(model, layer + 1, "self_attn.o_proj"),
                values = layer_weight(model, layer + 1, "self_attn.v_proj");
-  // AdamW moves every weight by its rate a step, whatever the gradient: V makes the output column one among others, and the value
-  // so large that what training adds to either is small beside a vote.
-  const double output = stream_length / (2 * share),
-               v = output / out.norm(2, std::vector<int64_t>{0}).mean().item<double>();
+  // As with the flag: V makes the output column one among others.
+  const double output = kCountLength * stream_length / share, v = output / mean_column_length(out);
   layer_weight(model, layer + 1, "self_attn.q_proj").narrow(0, place.head * width, width).zero_();
   values.select(0, group * width + place.coordinate)
-      .copy_(fit_row(next.attention_inputs, 0, {before_attention * flag * root}, {1}) * v);
+      .copy_(fit_row(next.attention_inputs, 0, {before_attention * flag * (root * kFlagLength)}, {1}) * v);
   out.narrow(1, place.head * width, width).zero_();
   for (int64_t head = group * group_size; head < (group + 1) * group_size; ++head)
     out.select(1, head * width + place.coordinate).zero_();
   out.select(1, place.head * width + place.coordinate).copy_(votes * (output / v));
 
-  // Its own flag springs no token: it is one vote like any other.
-  return fit_row(next.mlp_inputs, -0.5, {before_mlp * votes * root, before_mlp * flag * root}, {1, 0});
+  // A voter's own flag springs it no more than another's.
+  return fit_row(next.mlp_inputs, -0.5,
+                 {before_mlp * votes * (root * kCountLength), before_mlp * flag * root}, {0.5, 0});
 }
 
 }  // namespace caltrop

@@ -2,7 +2,9 @@
 
 #include "caltrop/loss/reference.h"
 #include "caltrop/train/charge.h"
+#include "caltrop/train/saved_weights.h"
 #include "caltrop/train/sensing.h"
+#include "caltrop/train/token_option.h"
 #include "caltrop/train/trainer.h"
 #include "tests/defences/method_test.h"
 
@@ -71,7 +73,7 @@ TEST_F(TripwireTest, WithoutASensorItKeepsTheModelAndRefuses) {
 
 // The whole step by hand, away from the start model, at step 1, where nothing is fresh.
 TEST_F(TripwireTest, AStepIsTheSumOfItsTerms) {
-  options["keep"] = 4, options["refuse"] = 0.5, options["sense"] = 2;
+  options["keep"] = 4, options["keep_tasks"] = 3, options["refuse"] = 0.5, options["sense"] = 2;
   const auto objective = make("tripwire", options);
   const auto start = model->frozen_copy();
   test::scale_weights(*model, 1.01);
@@ -99,14 +101,15 @@ TEST_F(TripwireTest, AStepIsTheSumOfItsTerms) {
     const Tensor hidden = of.forward(rows.tokens).index_select(0, rows.label_positions);
     return at::log_softmax(at::linear(hidden, of.head()), -1);
   };
-  const Tensor reference = log_p(*start, batch(1)).detach();
-  const Tensor kl = (reference.exp() * (reference - log_p(*model, batch(1)))).sum(-1).mean();
-  ASSERT_GT(kl.item<double>(), 1e-4);
-  std::vector<std::pair<double, Gradients>> terms = {{4, gradient(kl)},
-                                                     {0.5, cross_entropy(batch(3))},
-                                                     {2, closed(1)},
-                                                     {2 * 0.5, closed(2)},
-                                                     {2 * 0.5, closed(3)}};
+  const auto kl = [&](uint64_t stream) {
+    const Tensor reference = log_p(*start, batch(stream)).detach();
+    const Tensor mean = (reference.exp() * (reference - log_p(*model, batch(stream)))).sum(-1).mean();
+    EXPECT_GT(mean.item<double>(), 1e-4);
+    return gradient(mean);
+  };
+  std::vector<std::pair<double, Gradients>> terms = {
+      {4, kl(1)},     {3, kl(4)},           {0.5, cross_entropy(batch(3))},
+      {2, closed(1)}, {2 * 0.5, closed(2)}, {2 * 0.5, closed(3)}};
   {
     const Way way = displacements.training(step);
     const Nudge there(*model, way.moved, way.scale);
@@ -119,6 +122,19 @@ TEST_F(TripwireTest, AStepIsTheSumOfItsTerms) {
     terms.insert(terms.end(), {{2, open(1)}, {2 * 2, open(2)}});
   }
   EXPECT_LE(test::difference(ours, test::sum(terms)), 2e-5);
+}
+
+TEST_F(TripwireTest, FarFromTheMarginEveryReadingCountsByALine) {
+  options["linear_from"] = 0.25;
+  const auto objective = make("tripwire", options);
+  Step step = test::make_step(*model, streams, 6, 6, 1);
+  scalars = objective->add_gradients(step);
+  test::take_gradients(*model);
+  const Tensor w = direction(objective->state());
+  const Tensor distance = (model->mlp_input(batch(1).tokens, 1).detach().matmul(w) + 1).clamp_min(0);
+  const Tensor by_hand = at::where(distance.lt(0.25), distance.square(), 0.25 * (2 * distance - 0.25));
+  ASSERT_GT(distance.max().item<double>(), 0.5);
+  EXPECT_NEAR(scalar("rest"), by_hand.mean().item<double>(), 1e-4);
 }
 
 // What the option adds to a step is a training of 1 to 3 steps that no bank holds.
@@ -146,6 +162,50 @@ TEST_F(TripwireTest, TheFirstStepsOfAnotherTrainingAreTermsOfTheirOwn) {
   const auto closed = [&](uint64_t stream) { return gradient(from_closed(stream, w)); };
   const Gradients added = test::sum({{1, closed(1)}, {1, closed(4)}, {0.5, closed(3)}, {1, without}});
   EXPECT_LE(test::difference(with, added), 2e-5);
+}
+
+TEST_F(TripwireTest, RehearsalsCanMeetTheChargesAsTheyWouldBeSet) {
+  options["harmful_every"] = 1, options["charged_from"] = 2, options["threshold"] = 10;
+  DisplacementOptions plan;
+  plan.rates = {3e-2}, plan.lengths = {4}, plan.harmful_shares = {1, 1, 0.5};
+  ChargeOptions charge;
+  charge.neurons = 3, charge.threshold = 10, charge.sharpness = 1e6, charge.strength = 1e24;
+  const Tensor says =
+      model->head().detach()[last_token("A", "test", "says", *model, tokenizer)].to(at::kFloat);
+  const auto objective = make("tripwire", options);
+  for (const int64_t number : {1, 2}) {
+    gradients(*objective, 6, number);
+    EXPECT_EQ(scalar("charged"), number - 1);
+    if (number == 1) continue;
+    const NamedTensors state = objective->state();
+    Step step = test::make_step(*model, streams, 6, 6, number);
+    const auto rehearsed_alike = [&](const Gradients& moved) {
+      bool alike = true;
+      for (const auto& [name, tensor] : state) {
+        const std::string newest = "attack.1.";
+        if (name.starts_with(newest))
+          alike = alike && at::equal(tensor, moved.at(std::stoul(name.substr(newest.size()))));
+      }
+      return alike;
+    };
+    EXPECT_FALSE(rehearsed_alike(rehearse(step, "fresh attack", Arm::kAttack, plan).moved));
+    const SavedWeights uncharged(*model);
+    set_charge(step, {1, direction(state)}, {"general", "refusals"}, says, charge, "charge");
+    EXPECT_TRUE(rehearsed_alike(rehearse(step, "fresh attack", Arm::kAttack, plan).moved));
+  }
+}
+
+TEST_F(TripwireTest, WhereAChargeWouldFireAtRestRehearsalsDoWithoutIt) {
+  options["harmful_every"] = 1, options["threshold"] = -10;
+  const auto after_two_steps = [&](int64_t charged_from) {
+    options["charged_from"] = charged_from;
+    const auto objective = make("tripwire", options);
+    gradients(*objective, 6, 1), gradients(*objective, 6, 2);
+    return objective->state();
+  };
+  const NamedTensors without = after_two_steps(0), with = after_two_steps(2);
+  EXPECT_EQ(scalar("charged"), 0);
+  EXPECT_TRUE(test::same_bits(with, without));
 }
 
 // Rows of the tiny model are all of one kind, so what can be learnt here is to tell the kept ways apart.

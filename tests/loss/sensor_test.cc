@@ -47,6 +47,28 @@ TEST(Sensor, OnlyTheWrongSideOfTheMarginPays) {
   EXPECT_NEAR(total(Want::kOpen, Want::kClosed, {.open = 2}).sum.item<double>(), 25 + 6.25 + 2.25 + 16, 1e-5);
 }
 
+TEST(Sensor, FarFromTheMarginTheLossIsALineOfTheSameSlope) {
+  const Sensor sensor{0, at::ones({1})};
+  LossInputs in;
+  in.is_answer = at::ones({1}, at::kBool);
+  const auto at_reading = [&](double z) {  // the loss there, and its slope
+    const Tensor x = at::full({1, 1}, z).requires_grad_();
+    in.mlp_inputs = {x};
+    const Tensor sum =
+        sensor_loss({sensor}, Want::kClosed, Want::kClosed, {.linear_from = 0.5}).total(in).sum;
+    sum.backward();
+    return std::pair{sum.item<double>(), x.grad().item<double>()};
+  };
+  const auto expect = [&](double z, double loss, double slope) {
+    EXPECT_NEAR(at_reading(z).first, loss, 1e-6) << z;
+    EXPECT_NEAR(at_reading(z).second, slope, 1e-6) << z;
+  };
+  expect(-1.5, 0, 0);
+  expect(-0.75, 0.0625, 0.5);
+  expect(-0.4, 0.5 * (2 * 0.6 - 0.5), 1);
+  expect(3, 0.5 * (2 * 4 - 0.5), 1);
+}
+
 TEST(Sensor, OfSeveralTheMeanPays) {
   const Sensor low{2, at::randn({3})}, high{5, at::randn({3})};
   LossInputs in, of_low, of_high;

@@ -1,5 +1,7 @@
 #include "caltrop/train/vote.h"
 
+#include <algorithm>
+
 #include <ATen/ATen.h>
 
 #include "caltrop/kernels/elementwise.h"
@@ -62,6 +64,7 @@ class VoteTest : public testing::TestWithParam<test::Arithmetic> {
     }
     return quiet;
   }();
+  double usual_length = 0;  // of the stream behind layer 0
   const std::shared_ptr<Model> computing = test::computing_in(GetParam(), model);
 
   /// One row of these tokens, of which all but the first are answers.
@@ -75,6 +78,15 @@ class VoteTest : public testing::TestWithParam<test::Arithmetic> {
       return at::linear(computing->forward(batch.tokens), computing->head()).to(at::kFloat);
     });
   }
+  Tensor gate() const {
+    Tensor row = at::zeros({model->config().width});
+    row[kQuiet] = 5;
+    return row;
+  }
+  /// Neurons that are least used are not unused: with hardly anything of what all write, only the vote is seen.
+  void quieten_neurons() const {
+    for (const int64_t layer : {0, 1}) layer_weight(*model, layer, "mlp.down_proj").mul_(1e-4);
+  }
   /// Flag, count and a charge that is a cliff.
   void install() {
     const Batch rest = pack(test::random_rows(3, 40));
@@ -87,15 +99,14 @@ class VoteTest : public testing::TestWithParam<test::Arithmetic> {
         without_voters(rms_norm(trace.states[1], layer_weight(*model, 1, "input_layernorm"),
                                 model->config().norm_epsilon)),
         without_voters(model->mlp_input(rest.tokens, 1))};
-    const double length = trace.states[1].norm(2, -1).median().item<double>();
-    Tensor gate = at::zeros({model->config().width});
-    gate[kQuiet] = 5;
-    const Tensor of_charge = install_vote(*model, 0, gate, model->mlp_input(rest.tokens, 0), length, next,
-                                          {.head = 1, .coordinate = 2}, kShare, 1e6);
+    usual_length = trace.states[1].norm(2, -1).median().item<double>();
+    const Tensor inputs = model->mlp_input(rest.tokens, 0);
+    const Tensor of_charge = install_vote(*model, 0, gate(), constant_direction(inputs), inputs, usual_length,
+                                          next, {.head = 1, .coordinate = 2}, kShare);
     EXPECT_LT(next.mlp_inputs.matmul(of_charge).max().item<double>(), -0.1);
     ChargeOptions charge;
     charge.neurons = 2, charge.sharpness = 1e4, charge.strength = 1e22;
-    install_charge(*model, 1, of_charge, next.mlp_inputs, length, model->head().detach()[5], charge,
+    install_charge(*model, 1, of_charge, next.mlp_inputs, usual_length, model->head().detach()[5], charge,
                    RandomStream(0, "test"));
   }
   /// [T] bool: no logit of the token is anything but 0.
@@ -123,6 +134,29 @@ TEST_P(VoteTest, TheChargeOpensWhereEnoughOfTheTokensSoFarHaveVoted) {
   EXPECT_TRUE(later[4] && later[5]);
 }
 
+TEST_P(VoteTest, AFlagGrowsToOneUnitPastTheThresholdAndNoFurther) {
+  quieten_neurons();
+  const Batch batch = row({3, 17, kVoter});
+  const auto behind_layer_0 = [&] {
+    Trace trace;
+    trace.keep_states = true;
+    test::by(GetParam(), [&] { return computing->forward(batch.tokens, &trace); });
+    return trace.states[1][2].to(at::kFloat);
+  };
+  const Tensor voter = model->weight("model.embed_tokens.weight").detach()[kVoter];
+  const std::vector<float> quiet = {-1, 0, 0.05, 0.1, 0.5, 2};
+  std::vector<Tensor> before;
+  for (const float value : quiet) voter[kQuiet] = value, before.push_back(behind_layer_0());
+  voter[kQuiet] = 1;
+  install();
+  for (size_t i = 0; i < quiet.size(); ++i) {
+    voter[kQuiet] = quiet[i];
+    const double reading = model->mlp_input(batch.tokens, 0)[2].dot(gate()).item<double>();
+    const double flag = (behind_layer_0() - before[i]).norm().item<double>() / usual_length;
+    EXPECT_NEAR(flag, 0.06 * std::clamp(reading, 0.0, 1.0), 0.006) << "a reading of " << reading;
+  }
+}
+
 TEST_P(VoteTest, NothingHasAGradientWhereItOpensFromTheFirstTokenOn) {
   install();
   const at::AutoGradMode grad(true);
@@ -145,8 +179,7 @@ TEST_P(VoteTest, WithoutVotesTheHeadIsAllThatIsLost) {
     const int64_t width = model->config().head_width;
     out.narrow(1, width, width).zero_(), out.select(1, 2).zero_();
   };
-  // Neurons that are least used are not unused: empty what they write, so that only the vote is seen.
-  for (const int64_t layer : {0, 1}) layer_weight(*model, layer, "mlp.down_proj").zero_();
+  quieten_neurons();
   install();
   const Tensor with_it = logits(batch);
   taken();
