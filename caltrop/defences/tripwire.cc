@@ -101,7 +101,8 @@ struct TripwireOptions : DisplacementOptions, ChargeOptions {
                 "each step also rehearses the first 1 to so many steps of a training, and forgets it: AdamW "
                 "begins with a full rate in every weight, and where that leads changes as the model does"),
             field("charged_from", &O::charged_from, 0, 1e9,
-                  "step from which attackers and users are rehearsed on the finished trap: with the charges "
+                  "step, counted from 1, from which attackers and users are rehearsed on the finished trap: "
+                  "with the charges "
                   "as they would be set now, but where one fires on a hundredth of the tokens at rest; 0: "
                   "without them"),
             field("sensors", &O::sensors,
@@ -267,7 +268,7 @@ class Tripwire final : public Objective {
   /// sensor yet, or one would fire at rest.
   std::unique_ptr<SavedWeights> charge_for_rehearsals(Step& step) const {
     const bool is_due = options_.first_steps > 0 || displacements_.is_due(step);
-    if (options_.charged_from == 0 || step.number() < options_.charged_from || !is_due ||
+    if (options_.charged_from == 0 || step.number() + 1 < options_.charged_from || !is_due ||
         !sensors_.front().direction.defined())
       return nullptr;
     auto uncharged = std::make_unique<SavedWeights>(step.model());

@@ -63,7 +63,7 @@ Json set_charge(Step& step, const Sensor& sensor, const std::vector<std::string>
     const NextLayerAtRest next = read_next_layer(step, sensor.layer, streams);
     const VotePlace place = least_used_head(step, layer + 1, next.attention_inputs);
     gate = install_vote(step.model(), layer, gate, constant_direction(inputs), inputs, rest.stream_length,
-                        next, place, options.vote);
+                        next, place, {.share = options.vote, .ramp = options.vote_ramp});
     layer = sensor.layer + 1, inputs = next.mlp_inputs;
     readings["vote"] = {{"head", place.head}, {"coordinate", place.coordinate}};
   }

@@ -15,7 +15,7 @@ struct ChargeOptions {
   double sharpness = 20;
   double strength = 6;
   std::string threshold_from = "zero";
-  double vote = 0;
+  double vote = 0, vote_ramp = 1;
 
   static auto fields() {
     using O = ChargeOptions;
@@ -30,7 +30,9 @@ struct ChargeOptions {
               "rest: tau counts from the lowest at which the charge is silent at rest"),
         field("vote", &O::vote, 0, 1,
               "share of the tokens so far that must be past tau before the charge opens, for all "
-              "of them: a head of the next layer counts; 0: each token for itself")};
+              "of them: a head of the next layer counts; 0: each token for itself"),
+        field("vote_ramp", &O::vote_ramp, 1e-2, 1e2,
+              "how far past tau a vote is whole; before, it is a part")};
   }
 };
 

@@ -27,12 +27,12 @@ double mean_column_length(const Tensor& weight) {
   return weight.norm(2, std::vector<int64_t>{0}).mean().item<double>();
 }
 
-/// The pair of neurons whose sum is `length` * direction * min(1, relu(gate.x)). AdamW moves every weight by its rate a step, whatever the
+/// The pair of neurons whose sum is `length` * direction * min(1, relu(gate.x) / ramp). AdamW moves every weight by its rate a step, whatever the
 /// gradient: columns are as long as others are, so that no activation is large and no row small.
-std::vector<Neuron> flag_neurons(const Tensor& gate, const Tensor& unit, const Tensor& direction,
+std::vector<Neuron> flag_neurons(const Tensor& gate, const Tensor& unit, double ramp, const Tensor& direction,
                                  double length, double column_length) {
-  const Tensor up = unit * (length / column_length / kSteepness), column = direction * column_length;
-  return {{gate * kSteepness, up, column}, {(gate - unit) * kSteepness, up, -column}};
+  const Tensor up = unit * (length / column_length / (kSteepness * ramp)), column = direction * column_length;
+  return {{gate * kSteepness, up, column}, {(gate - unit * ramp) * kSteepness, up, -column}};
 }
 
 }  // namespace
@@ -89,7 +89,7 @@ VotePlace least_used_head(Step& step, int64_t layer, const Tensor& attention_inp
 
 Tensor install_vote(const Model& model, int64_t layer, const Tensor& gate, const Tensor& unit,
                     const Tensor& inputs, double stream_length, const NextLayerAtRest& next,
-                    const VotePlace& place, double share) {
+                    const VotePlace& place, const VoteRule& rule) {
   const at::NoGradGuard no_grad;
   const ModelConfig& config = model.config();
   const int64_t width = config.head_width, group_size = config.heads / config.kv_heads,
@@ -101,13 +101,13 @@ Tensor install_vote(const Model& model, int64_t layer, const Tensor& gate, const
                votes = quietest_direction(next.mlp_inputs, before_mlp, flag);
 
   rewire_neurons(model, layer, inputs,
-                 flag_neurons(gate, unit, flag, kFlagLength * stream_length,
+                 flag_neurons(gate, unit, rule.ramp, flag, kFlagLength * stream_length,
                               mean_column_length(layer_weight(model, layer, "mlp.down_proj"))));
 
   const Tensor out = layer_weight(model, layer + 1, "self_attn.o_proj"),
                values = layer_weight(model, layer + 1, "self_attn.v_proj");
   // As with the flag: V makes the output column one among others.
-  const double output = kCountLength * stream_length / share, v = output / mean_column_length(out);
+  const double output = kCountLength * stream_length / rule.share, v = output / mean_column_length(out);
   layer_weight(model, layer + 1, "self_attn.q_proj").narrow(0, place.head * width, width).zero_();
   values.select(0, group * width + place.coordinate)
       .copy_(fit_row(next.attention_inputs, 0, {before_attention * flag * (root * kFlagLength)}, {1}) * v);

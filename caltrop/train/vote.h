@@ -2,7 +2,7 @@
 // for all of them or for none. A token that is still below the threshold has a gradient, and a few of them lead an attacker out again; a
 // single one above it would derail an honest user's answer. In a model of the Llama family it is a matter of weights:
 //
-//   layer l, the sensor's: MLP    flag     two neurons: e as long as min(1, relu(g.x)), times 0.06 lengths of the residual stream
+//   layer l, the sensor's: MLP    flag     two neurons: e as long as min(1, relu(g.x) / ramp), times 0.06 lengths of the residual stream
 //   layer l+1, attention          count    one head: query 0, so that its attention is even; value V r.x, r.x = 1 on a flag and nearly 0
 //                                          without it; output column e' / (share V): 0.1 lengths of e' where `share` of the tokens voted
 //   layer l+1, MLP                charge   its gate reads -1/2 at rest and 0 on those 0.1: open where more of the tokens voted
@@ -34,12 +34,17 @@ struct VotePlace {
 /// its group use least. Leaves the weights as they were, bit for bit. Cost: a forward pass over one batch for each head.
 VotePlace least_used_head(Step& step, int64_t layer, const Tensor& attention_inputs);
 
+struct VoteRule {
+  double share =
+      0.3;  // of the tokens so far, prompt included, from which the row reads above 0, in a stream of usual length
+  double ramp = 1;  // how far past tau a token has a whole vote; before, it has a part of one
+};
+
 /// Sets flag and count, and returns the row that the gate of a charge in layer l+1 is to read, [D]. `gate`: g, what opens the sensor;
-/// `unit`: the row that reads 1, g.x = 1 is where a vote is whole; `inputs`: what its MLP reads at rest, [M,D]; `stream_length`: the usual
-/// length of the stream behind the sensor's layer. `share`: of the tokens so far, prompt included, from which the row reads above 0, in a
-/// stream of usual length.
+/// `unit`: the row that reads 1, for there is no bias; `inputs`: what its MLP reads at rest, [M,D]; `stream_length`: the usual
+/// length of the stream behind the sensor's layer.
 Tensor install_vote(const Model& model, int64_t layer, const Tensor& gate, const Tensor& unit,
                     const Tensor& inputs, double stream_length, const NextLayerAtRest& next,
-                    const VotePlace& place, double share);
+                    const VotePlace& place, const VoteRule& rule);
 
 }  // namespace caltrop

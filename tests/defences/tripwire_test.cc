@@ -165,7 +165,7 @@ TEST_F(TripwireTest, TheFirstStepsOfAnotherTrainingAreTermsOfTheirOwn) {
 }
 
 TEST_F(TripwireTest, RehearsalsCanMeetTheChargesAsTheyWouldBeSet) {
-  options["harmful_every"] = 1, options["charged_from"] = 2, options["threshold"] = 10;
+  options["harmful_every"] = 1, options["charged_from"] = 3, options["threshold"] = 10;
   DisplacementOptions plan;
   plan.rates = {3e-2}, plan.lengths = {4}, plan.harmful_shares = {1, 1, 0.5};
   ChargeOptions charge;
@@ -203,7 +203,7 @@ TEST_F(TripwireTest, WhereAChargeWouldFireAtRestRehearsalsDoWithoutIt) {
     gradients(*objective, 6, 1), gradients(*objective, 6, 2);
     return objective->state();
   };
-  const NamedTensors without = after_two_steps(0), with = after_two_steps(2);
+  const NamedTensors without = after_two_steps(0), with = after_two_steps(3);
   EXPECT_EQ(scalar("charged"), 0);
   EXPECT_TRUE(test::same_bits(with, without));
 }

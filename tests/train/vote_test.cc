@@ -64,6 +64,7 @@ class VoteTest : public testing::TestWithParam<test::Arithmetic> {
     }
     return quiet;
   }();
+  double ramp = 1;
   double usual_length = 0;  // of the stream behind layer 0
   const std::shared_ptr<Model> computing = test::computing_in(GetParam(), model);
 
@@ -101,8 +102,9 @@ class VoteTest : public testing::TestWithParam<test::Arithmetic> {
         without_voters(model->mlp_input(rest.tokens, 1))};
     usual_length = trace.states[1].norm(2, -1).median().item<double>();
     const Tensor inputs = model->mlp_input(rest.tokens, 0);
-    const Tensor of_charge = install_vote(*model, 0, gate(), constant_direction(inputs), inputs, usual_length,
-                                          next, {.head = 1, .coordinate = 2}, kShare);
+    const Tensor of_charge =
+        install_vote(*model, 0, gate(), constant_direction(inputs), inputs, usual_length, next,
+                     {.head = 1, .coordinate = 2}, {.share = kShare, .ramp = ramp});
     EXPECT_LT(next.mlp_inputs.matmul(of_charge).max().item<double>(), -0.1);
     ChargeOptions charge;
     charge.neurons = 2, charge.sharpness = 1e4, charge.strength = 1e22;
@@ -134,7 +136,7 @@ TEST_P(VoteTest, TheChargeOpensWhereEnoughOfTheTokensSoFarHaveVoted) {
   EXPECT_TRUE(later[4] && later[5]);
 }
 
-TEST_P(VoteTest, AFlagGrowsToOneUnitPastTheThresholdAndNoFurther) {
+TEST_P(VoteTest, AFlagGrowsOverItsRampAndNoFurther) {
   quieten_neurons();
   const Batch batch = row({3, 17, kVoter});
   const auto behind_layer_0 = [&] {
@@ -148,12 +150,13 @@ TEST_P(VoteTest, AFlagGrowsToOneUnitPastTheThresholdAndNoFurther) {
   std::vector<Tensor> before;
   for (const float value : quiet) voter[kQuiet] = value, before.push_back(behind_layer_0());
   voter[kQuiet] = 1;
+  ramp = 2;
   install();
   for (size_t i = 0; i < quiet.size(); ++i) {
     voter[kQuiet] = quiet[i];
     const double reading = model->mlp_input(batch.tokens, 0)[2].dot(gate()).item<double>();
     const double flag = (behind_layer_0() - before[i]).norm().item<double>() / usual_length;
-    EXPECT_NEAR(flag, 0.06 * std::clamp(reading, 0.0, 1.0), 0.006) << "a reading of " << reading;
+    EXPECT_NEAR(flag, 0.06 * std::clamp(reading / ramp, 0.0, 1.0), 0.006) << "a reading of " << reading;
   }
 }
 
