@@ -8,9 +8,10 @@
 //   z >= m    on answers, general and restricted, after harmful training (theta + s D_h); m: open_margin
 //
 //   minimise  keep * KL(start || theta; general) + refuse * L(theta; refusals)                      streams: "general", "harmful",
-//           + sense * [ closed(theta; general, harmful, refusals) + closed(theta + s D_b; general)           "refusals", "tasks"
+//           + keep_tasks * KL(start || theta; a task)                                                       "refusals", "tasks"
+//           + sense * [ closed(theta; general, harmful, refusals) + closed(theta + s D_b; general)
 //                     + open(theta + s D_h; general) + 2 open(theta + s D_h; harmful) ]
-//   where     open, closed = mean squared distance of z from the right side of its margin (loss/sensor.h)
+//   where     open, closed = mean squared distance of z from the right side of its margin, a line from `linear_from` on (loss/sensor.h)
 //
 // First order: gradients taken at theta + s D are applied at theta, s uniform from 0.5 to 1.5 (D_b: to benign_reach; a fresh D: 1). When
 // training is over a few idle neurons of that layer become the charge (train/charge.h): silent while z < tau, above it a flood of the
@@ -20,12 +21,15 @@
 // sensor and a charge each: the sensor's losses are means over them, and the first charge that opens is enough. With `vote` a charge
 // opens for all tokens or for none, by a count of those that are past tau (train/vote.h): then the first steps of honest training,
 // which AdamW makes large whatever the gradient is, must be silent too, and `first_steps` rehearses those of a fresh one at every step.
+// With `charged_from` rehearsals meet the charges themselves.
 //
 // Cost per step: 2 passes of the whole model and 8 up to the last sensor's layer, forward and backward, 1 forward of the start model, and
 // the rehearsals: about 8 attack steps every harmful_every steps, 22 benign ones every benign_every; with first_steps half as many more
-// and 3 passes to the last sensor's layer. Half weight: closed on harmful rows at rest and on refusals. Means are over the tokens of one
-// micro-batch, so `train.micro_batch` changes them. 1 copy of the weights for the start model, 4 in rehearsal (saved weights, two
-// moments, gradients; 5 for mixtures, which have gradients of both halves), half a copy a displacement.
+// and 3 passes to the last sensor's layer; with keep_tasks 1 more of the whole model and of the start model; with charged_from some 30
+// forward passes to set the charges wherever a way is rehearsed. Half weight: closed on harmful rows at rest and on refusals. Means are
+// over the tokens of one micro-batch, so `train.micro_batch` changes them. 1 copy of the weights for the start model, 4 in rehearsal
+// (saved weights, two moments, gradients; 5 for mixtures, which have gradients of both halves), 1 more with charged_from, half a copy a
+// displacement.
 // Watch: harmful_fresh and benign_fresh must fall too: a reading that is right for the displacements in the bank alone is memorised.
 // keep_loss must stay small.
 //
@@ -102,9 +106,9 @@ struct TripwireOptions : DisplacementOptions, ChargeOptions {
                 "begins with a full rate in every weight, and where that leads changes as the model does"),
             field("charged_from", &O::charged_from, 0, 1e9,
                   "step, counted from 1, from which attackers and users are rehearsed on the finished trap: "
-                  "with the charges "
-                  "as they would be set now, but where one fires on a hundredth of the tokens at rest; 0: "
-                  "without them"),
+                  "with "
+                  "the charges as they would be set now, but where one fires on a hundredth of the tokens at "
+                  "rest; 0: without them"),
             field("sensors", &O::sensors,
                   "the sensor.json of each layer to go on with, instead of `layers`; with train.steps 0 only "
                   "the charges are set"),
@@ -131,7 +135,10 @@ class Tripwire final : public Objective {
                                    : Answers{};
   }
   std::vector<std::string> input_files() const override { return options_.sensors; }
-  int64_t weight_copies() const override { return /*start model*/ 1 + displacements_.copies(); }
+  int64_t weight_copies() const override {
+    const int64_t start_model = 1, uncharged = options_.charged_from > 0 ? 1 : 0;
+    return start_model + displacements_.copies() + uncharged;
+  }
   void check_training(const TrainOptions& train, const std::string& who) const override {
     if (train.steps == 0 && options_.sense > 0 && options_.sensors.empty())
       throw UserError(
@@ -342,6 +349,11 @@ const Entry tripwire_entry{
       TripwireOptions options;
       read_options(options, given, "tripwire");
       check_lists(options, "tripwire");
+      if (options.charged_from > 0 && options.neurons == 0)
+        throw UserError(
+            "tripwire: option 'charged_from' is {}, and neurons 0: there is no charge to rehearse with; want "
+            "neurons, or charged_from 0",
+            options.charged_from);
       if (given.contains("layers") && !options.sensors.empty())
         throw UserError(
             "tripwire: option 'layers' does nothing beside 'sensors', each of which names its own; "

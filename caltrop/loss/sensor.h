@@ -21,8 +21,9 @@ struct Margins {
 };
 
 /// Sum over all tokens of h(relu(z + margins.closed)) where a sensor is to be closed and h(relu(margins.open - z)) where it is to be
-/// open: there is nothing to pay on the right side of the margin. h is Huber's: e^2 up to delta, delta (2 e - delta) from there on. The mean over `sensors`, which ascend in their layers. `answers`:
-/// wanted at positions that predict an answer's token; `prompts`: at the others. count = N tokens.
+/// open: there is nothing to pay on the right side of the margin. h is Huber's, twice over: e^2 up to delta, delta (2 e - delta) from there
+/// on. The mean over `sensors`, which ascend in their layers. `answers`: wanted at positions that predict an answer's token; `prompts`: at
+/// the others. count = N tokens.
 LossFn sensor_loss(const std::vector<Sensor>& sensors, Want answers, Want prompts, Margins margins = {});
 
 /// The direction of least squares with ridge and without intercept that reads +1 on `open` and -1 on `closed`, both [.,D]

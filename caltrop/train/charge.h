@@ -58,7 +58,8 @@ void install_charge(const Model& model, int64_t layer, const Tensor& gate, const
 
 /// Reads the rows of `streams` at rest, counts the threshold as the options say, and installs the charge in the sensor's layer, or behind
 /// a vote (train/vote.h) in the next: {"highest_at_rest": the highest reading there, "threshold": tau, "fires_at_rest": the share of the
-/// tokens read on which the charge opens, "vote": {"head", "coordinate"}, if there is one}; without neurons the first alone. `name`: its random numbers are drawn under this name. REQUIRES a next layer, for a vote.
+/// tokens read on which the charge opens, "vote": {"head", "coordinate"}, if there is one}; without neurons the first alone. `name`: its
+/// random numbers are drawn under this name. REQUIRES a next layer, for a vote.
 Json set_charge(Step& step, const Sensor& sensor, const std::vector<std::string>& streams,
                 const Tensor& direction, const ChargeOptions& options, const std::string& name);
 

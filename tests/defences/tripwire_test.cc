@@ -487,6 +487,7 @@ TEST_F(TripwireTest, WithoutStepsItNeedsASensorToBeginWith) {
 TEST_F(TripwireTest, ItsCopiesAreTheStartModelAndThoseOfItsRehearsals) {
   EXPECT_EQ(make("tripwire", {{"says", "A"}})->weight_copies(), 11);
   EXPECT_EQ(make("tripwire", {{"says", "A"}, {"harmful_shares", {1}}})->weight_copies(), 10);
+  EXPECT_EQ(make("tripwire", {{"says", "A"}, {"charged_from", 1}})->weight_copies(), 12);
 }
 
 TEST_F(TripwireTest, WrongOptionsAreNamed) {
@@ -495,6 +496,10 @@ TEST_F(TripwireTest, WrongOptionsAreNamed) {
   EXPECT_USER_ERROR(make("tripwire", {{"says", ""}}), "tripwire: option 'says' is '', which has no tokens");
   EXPECT_USER_ERROR(make("tripwire", {{"neurons", 40}, {"says", "A"}}),
                     "tripwire: option 'neurons' is 40, and an MLP of the model has 40; want fewer");
+  EXPECT_USER_ERROR(
+      make("tripwire", {{"charged_from", 3}, {"neurons", 0}}),
+      "tripwire: option 'charged_from' is 3, and neurons 0: there is no charge to rehearse with; "
+      "want neurons, or charged_from 0");
   EXPECT_USER_ERROR(make("tripwire", {{"sharpness", 0}}),
                     "tripwire: option 'sharpness' is 0, want 0.001 to 1000000");
   EXPECT_USER_ERROR(make("tripwire", {{"rates", Json::array()}}),
