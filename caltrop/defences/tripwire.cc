@@ -280,7 +280,7 @@ class Tripwire final : public Objective {
       return nullptr;
     auto uncharged = std::make_unique<SavedWeights>(step.model());
     for (size_t i = 0; i < sensors_.size(); ++i) {
-      if (charge(step, i, {"general", "refusals"}).value("fires_at_rest", 0.0) > kSprungAtRest)
+      if (charge(step, i, {"general", "refusals"}).at("fires_at_rest").get<double>() > kSprungAtRest)
         return nullptr;
     }
     return uncharged;

@@ -144,8 +144,7 @@ Rehearsed Displacements::next_training(Step& step) {
 }
 
 bool Displacements::is_due(const Step& step) const {
-  return attacks_.empty() || step.number() % options_.harmful_every == 0 ||
-         step.number() % options_.benign_every == 0;
+  return attacks_.empty() || attack_is_due(step) || training_is_due(step);
 }
 
 void Displacements::advance(Step& step) {
@@ -155,8 +154,8 @@ void Displacements::advance(Step& step) {
         rehearse(step, fmt::format("first attack {}", i), Arm::kAttack, options_, reinforcement_));
   for (int64_t i = 0; first && i < options_.benign_bank; ++i)
     trainings_.push_back(rehearse(step, fmt::format("first training {}", i), Arm::kTraining, options_));
-  fresh_attack_ = !first && step.number() % options_.harmful_every == 0;
-  fresh_training_ = !first && step.number() % options_.benign_every == 0;
+  fresh_attack_ = !first && attack_is_due(step);
+  fresh_training_ = !first && training_is_due(step);
   if (fresh_attack_) {
     attacks_.pop_front();
     attacks_.push_back(rehearse(step, "fresh attack", Arm::kAttack, options_, reinforcement_));

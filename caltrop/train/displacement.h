@@ -150,6 +150,8 @@ class Displacements {
   void load(const NamedTensors& tensors);
 
  private:
+  bool attack_is_due(const Step& step) const { return step.number() % options_.harmful_every == 0; }
+  bool training_is_due(const Step& step) const { return step.number() % options_.benign_every == 0; }
   Rehearsed next_training(Step& step);
   static Way pick(Step& step, const std::deque<Rehearsed>& kept, const std::string& kind, bool fresh,
                   double reach);

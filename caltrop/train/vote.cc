@@ -27,8 +27,8 @@ double mean_column_length(const Tensor& weight) {
   return weight.norm(2, std::vector<int64_t>{0}).mean().item<double>();
 }
 
-/// The pair of neurons whose sum is `length` * direction * min(1, relu(gate.x) / ramp). AdamW moves every weight by its rate a step, whatever the
-/// gradient: columns are as long as others are, so that no activation is large and no row small.
+/// The pair of neurons whose sum is `length` * direction * min(1, relu(gate.x) / ramp). AdamW moves every weight by its rate a step,
+/// whatever the gradient: columns are as long as others are, so that no activation is large and no row small.
 std::vector<Neuron> flag_neurons(const Tensor& gate, const Tensor& unit, double ramp, const Tensor& direction,
                                  double length, double column_length) {
   const Tensor up = unit * (length / column_length / (kSteepness * ramp)), column = direction * column_length;

@@ -35,9 +35,10 @@ struct VotePlace {
 VotePlace least_used_head(Step& step, int64_t layer, const Tensor& attention_inputs);
 
 struct VoteRule {
-  double share =
-      0.3;  // of the tokens so far, prompt included, from which the row reads above 0, in a stream of usual length
-  double ramp = 1;  // how far past tau a token has a whole vote; before, it has a part of one
+  /// Of the tokens so far, prompt included: from which on the row reads above 0, in a stream of usual length.
+  double share;
+  /// How far past tau a token has a whole vote; before, it has a part of one.
+  double ramp;
 };
 
 /// Sets flag and count, and returns the row that the gate of a charge in layer l+1 is to read, [D]. `gate`: g, what opens the sensor;

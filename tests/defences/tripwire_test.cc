@@ -48,10 +48,19 @@ class TripwireTest : public test::MethodTest {
     }
     return all;
   }
-  /// How far the reading by `w` in layer 1 is from closed, by hand.
+  /// How far the reading by `w` in layer 1 is from closed, by hand: of each token, and its mean square.
+  Tensor distance_from_closed(uint64_t stream, const Tensor& w) const {
+    return (model->mlp_input(batch(stream).tokens, 1).matmul(w) + 1).clamp_min(0);
+  }
   Tensor from_closed(uint64_t stream, const Tensor& w) const {
-    const Tensor z = model->mlp_input(batch(stream).tokens, 1).matmul(w);
-    return (z + 1).clamp_min(0).square().mean();
+    return distance_from_closed(stream, w).square().mean();
+  }
+  /// What is rehearsed with `options`.
+  static DisplacementOptions rehearsals() {
+    DisplacementOptions plan;
+    plan.rates = {3e-2}, plan.lengths = {4}, plan.benign_lengths = {6, 12, 24, 48};
+    plan.harmful_shares = {1, 1, 0.5}, plan.harmful_bank = 2, plan.benign_bank = 1;
+    return plan;
   }
   /// The neurons of layer 1 that are not what they were.
   Tensor taken() const {
@@ -81,9 +90,7 @@ TEST_F(TripwireTest, AStepIsTheSumOfItsTerms) {
   objective->add_gradients(step);
   const Gradients ours = test::take_gradients(*model);
 
-  DisplacementOptions plan;
-  plan.rates = {3e-2}, plan.lengths = {4}, plan.benign_lengths = {6, 12, 24, 48};
-  plan.harmful_shares = {1, 1, 0.5}, plan.harmful_bank = 2, plan.benign_bank = 1;
+  DisplacementOptions plan = rehearsals();
   plan.harmful_every = 5, plan.benign_every = 3;
   Displacements displacements(plan);
   displacements.advance(step);
@@ -131,7 +138,7 @@ TEST_F(TripwireTest, FarFromTheMarginEveryReadingCountsByALine) {
   scalars = objective->add_gradients(step);
   test::take_gradients(*model);
   const Tensor w = direction(objective->state());
-  const Tensor distance = (model->mlp_input(batch(1).tokens, 1).detach().matmul(w) + 1).clamp_min(0);
+  const Tensor distance = distance_from_closed(1, w).detach();
   const Tensor by_hand = at::where(distance.lt(0.25), distance.square(), 0.25 * (2 * distance - 0.25));
   ASSERT_GT(distance.max().item<double>(), 0.5);
   EXPECT_NEAR(scalar("rest"), by_hand.mean().item<double>(), 1e-4);
@@ -151,8 +158,8 @@ TEST_F(TripwireTest, TheFirstStepsOfAnotherTrainingAreTermsOfTheirOwn) {
   const auto [with, same_state] = step_with(3);
   EXPECT_EQ(state.size(), same_state.size());  // it is forgotten again
   const Tensor w = direction(state);
-  DisplacementOptions plan;
-  plan.rates = {3e-2}, plan.benign_lengths = {1, 2, 3};
+  DisplacementOptions plan = rehearsals();
+  plan.benign_lengths = {1, 2, 3};
   Step step = test::make_step(*model, streams, 6, 6, 1);
   const Rehearsed begun = rehearse(step, "first steps", Arm::kTraining, plan);
   const Nudge there(*model, begun.moved, 1.0);
@@ -166,33 +173,32 @@ TEST_F(TripwireTest, TheFirstStepsOfAnotherTrainingAreTermsOfTheirOwn) {
 
 TEST_F(TripwireTest, RehearsalsCanMeetTheChargesAsTheyWouldBeSet) {
   options["harmful_every"] = 1, options["charged_from"] = 3, options["threshold"] = 10;
-  DisplacementOptions plan;
-  plan.rates = {3e-2}, plan.lengths = {4}, plan.harmful_shares = {1, 1, 0.5};
   ChargeOptions charge;
   charge.neurons = 3, charge.threshold = 10, charge.sharpness = 1e6, charge.strength = 1e24;
   const Tensor says =
       model->head().detach()[last_token("A", "test", "says", *model, tokenizer)].to(at::kFloat);
   const auto objective = make("tripwire", options);
-  for (const int64_t number : {1, 2}) {
-    gradients(*objective, 6, number);
-    EXPECT_EQ(scalar("charged"), number - 1);
-    if (number == 1) continue;
-    const NamedTensors state = objective->state();
-    Step step = test::make_step(*model, streams, 6, 6, number);
-    const auto rehearsed_alike = [&](const Gradients& moved) {
-      bool alike = true;
-      for (const auto& [name, tensor] : state) {
-        const std::string newest = "attack.1.";
-        if (name.starts_with(newest))
-          alike = alike && at::equal(tensor, moved.at(std::stoul(name.substr(newest.size()))));
-      }
-      return alike;
-    };
-    EXPECT_FALSE(rehearsed_alike(rehearse(step, "fresh attack", Arm::kAttack, plan).moved));
-    const SavedWeights uncharged(*model);
-    set_charge(step, {1, direction(state)}, {"general", "refusals"}, says, charge, "charge");
-    EXPECT_TRUE(rehearsed_alike(rehearse(step, "fresh attack", Arm::kAttack, plan).moved));
-  }
+  gradients(*objective, 6, 1);
+  EXPECT_EQ(scalar("charged"), 0);
+  gradients(*objective, 6, 2);
+  EXPECT_EQ(scalar("charged"), 1);
+
+  const NamedTensors state = objective->state();
+  Step step = test::make_step(*model, streams, 6, 6, 2);
+  const auto rehearsed_alike = [&] {  // the newest attack that is kept, and one that is rehearsed now
+    const Gradients moved = rehearse(step, "fresh attack", Arm::kAttack, rehearsals()).moved;
+    bool alike = true;
+    for (const auto& [name, tensor] : state) {
+      const std::string newest = "attack.1.";
+      if (name.starts_with(newest))
+        alike = alike && at::equal(tensor, moved.at(std::stoul(name.substr(newest.size()))));
+    }
+    return alike;
+  };
+  EXPECT_FALSE(rehearsed_alike());
+  const SavedWeights uncharged(*model);
+  set_charge(step, {1, direction(state)}, {"general", "refusals"}, says, charge, "charge");
+  EXPECT_TRUE(rehearsed_alike());
 }
 
 TEST_F(TripwireTest, WhereAChargeWouldFireAtRestRehearsalsDoWithoutIt) {
@@ -437,9 +443,8 @@ TEST_F(TripwireTest, PromptsCanBeHeldOpenAfterAnAttack) {
     scalars = objective->add_gradients(step);
     test::take_gradients(*model);
     const Tensor w = direction(objective->state());
-    DisplacementOptions plan;
-    plan.rates = {3e-2}, plan.lengths = {4}, plan.benign_lengths = {6, 12, 24, 48};
-    plan.harmful_shares = {1, 1, 0.5}, plan.harmful_bank = 1, plan.benign_bank = 1;
+    DisplacementOptions plan = rehearsals();
+    plan.harmful_bank = 1;
     Displacements displacements(plan);
     displacements.advance(step);
     const Way way = displacements.attack(step);
