@@ -21,6 +21,7 @@
 // sensor and a charge each: the sensor's losses are means over them, and the first charge that opens is enough. With `vote` a charge
 // opens for all tokens or for none, by a count of those that are past tau (train/vote.h): then the first steps of honest training,
 // which AdamW makes large whatever the gradient is, must be silent too, and `first_steps` rehearses those of a fresh one at every step.
+// With `cliff` the vote is won on a slope whose loss falls towards the cliff: who is half sprung is led in, and leads the others along.
 // With `charged_from` rehearsals meet the charges themselves.
 //
 // Cost per step: 2 passes of the whole model and 8 up to the last sensor's layer, forward and backward, 1 forward of the start model, and
@@ -168,13 +169,9 @@ class Tripwire final : public Objective {
   void prepare(const Model& model, const Tokenizer& tokenizer) override {
     displacements_.use_tokenizer(tokenizer);
     says_ = last_token(options_.says, "tripwire", "says", model, tokenizer);
-    const int64_t inner = model.config().inner_width;
-    if (options_.neurons >= inner)
-      throw UserError("tripwire: option 'neurons' is {}, and an MLP of the model has {}; want fewer",
-                      options_.neurons, inner);
     sensors_ = options_.sensors.empty() ? sensors_at(options_.layers, model, "tripwire")
                                         : read_sensors(options_.sensors, model, "tripwire");
-    if (options_.vote > 0) check_vote(model);
+    check_charges(options_, sensors_, model, "tripwire");
     start_ = model.frozen_copy();
   }
 
@@ -225,8 +222,10 @@ class Tripwire final : public Objective {
   void finish(Step& step) override {
     if (options_.sense == 0 || !sensors_.front().direction.defined()) return;
     readings_ = prove_sensors(step, sensors_, options_, options_.proofs, displacements_.reinforcement());
+    const std::vector<Json> charges =  // at rest: refusals have the harmful prompts
+        set_charges(step, sensors_, benign_streams(), says(step.model()), options_);
     for (size_t i = 0; i < sensors_.size(); ++i) {
-      readings_[i].update(charge(step, i, benign_streams()));  // at rest: refusals have the harmful prompts
+      readings_[i].update(charges[i]);
       const double fires = readings_[i].value("fires_at_rest", 0.0);
       if (fires > 0)
         warn(
@@ -266,11 +265,7 @@ class Tripwire final : public Objective {
     names.insert(names.begin(), {"general", "refusals"});
     return names;
   }
-  Json charge(Step& step, size_t which, const std::vector<std::string>& streams) const {
-    const Tensor says = step.model().head().detach().to(at::kFloat)[says_];
-    return set_charge(step, sensors_[which], streams, says, options_,
-                      which == 0 ? "charge" : fmt::format("charge {}", which + 1));
-  }
+  Tensor says(const Model& model) const { return model.head().detach().to(at::kFloat)[says_]; }
   /// Charges the model until what is returned goes; null, and it is as it was, where nothing is rehearsed at this step, there is no
   /// sensor yet, or one would fire at rest.
   std::unique_ptr<SavedWeights> charge_for_rehearsals(Step& step) const {
@@ -278,12 +273,8 @@ class Tripwire final : public Objective {
     if (options_.charged_from == 0 || step.number() + 1 < options_.charged_from || !is_due ||
         !sensors_.front().direction.defined())
       return nullptr;
-    auto uncharged = std::make_unique<SavedWeights>(step.model());
-    for (size_t i = 0; i < sensors_.size(); ++i) {
-      if (charge(step, i, {"general", "refusals"}).at("fires_at_rest").get<double>() > kSprungAtRest)
-        return nullptr;
-    }
-    return uncharged;
+    return set_charges_for_a_while(step, sensors_, {"general", "refusals"}, says(step.model()), options_,
+                                   kSprungAtRest);
   }
   /// Trainings as they are rehearsed, of 1 to `first_steps` steps.
   DisplacementOptions short_trainings() const {
@@ -311,23 +302,6 @@ class Tripwire final : public Objective {
   static Want want(const std::string& option) { return option == "open" ? Want::kOpen : Want::kClosed; }
   Want restricted() const { return want(options_.restricted); }
   Want prompts() const { return want(options_.prompts); }
-  /// A vote is counted in the layer behind the sensor's, which must have no sensor of its own.
-  void check_vote(const Model& model) const {
-    const int64_t layers = model.config().layers;
-    for (size_t i = 0; i < sensors_.size(); ++i) {
-      const int64_t counts = sensors_[i].layer + 1;
-      if (counts == layers)
-        throw UserError(
-            "tripwire: option 'vote' is {}, and layer {} of a sensor is the last: its votes are "
-            "counted in the next; want options.layers below {}, or vote 0",
-            options_.vote, counts - 1, layers - 1);
-      if (i + 1 < sensors_.size() && sensors_[i + 1].layer == counts)
-        throw UserError(
-            "tripwire: option 'vote' is {}, and layers {} and {} have a sensor each: the votes of the "
-            "one are counted where the other is; want layers at least two apart, or vote 0",
-            options_.vote, counts - 1, counts);
-    }
-  }
 
   TripwireOptions options_;
   Displacements displacements_;
@@ -349,6 +323,7 @@ const Entry tripwire_entry{
       TripwireOptions options;
       read_options(options, given, "tripwire");
       check_lists(options, "tripwire");
+      check_charge(options, "tripwire");
       if (options.charged_from > 0 && options.neurons == 0)
         throw UserError(
             "tripwire: option 'charged_from' is {}, and neurons 0: there is no charge to rehearse with; want "

@@ -5,7 +5,10 @@
 #include "caltrop/base/fields.h"
 #include "caltrop/base/random.h"
 #include "caltrop/loss/sensor.h"
+#include "caltrop/train/rewire.h"
+#include "caltrop/train/saved_weights.h"
 #include "caltrop/train/sensing.h"
+#include "caltrop/train/vote.h"
 
 namespace caltrop {
 
@@ -15,7 +18,7 @@ struct ChargeOptions {
   double sharpness = 20;
   double strength = 6;
   std::string threshold_from = "zero";
-  double vote = 0, vote_ramp = 1;
+  double vote = 0, vote_ramp = 1, cliff = 0;
 
   static auto fields() {
     using O = ChargeOptions;
@@ -32,7 +35,13 @@ struct ChargeOptions {
               "share of the tokens so far that must be past tau before the charge opens, for all "
               "of them: a head of the next layer counts; 0: each token for itself"),
         field("vote_ramp", &O::vote_ramp, 1e-2, 1e2,
-              "how far past tau a vote is whole; before, it is a part")};
+              "how far past tau a vote is whole; before, it is a part"),
+        field("cliff", &O::cliff, 0, 1,
+              "with a vote: the share of the tokens at which the charge becomes what sharpness and strength "
+              "say; "
+              "from `vote` to there it says one token, the less so the nearer, so that a lower loss lies "
+              "further "
+              "in; 0: `vote`")};
   }
 };
 
@@ -46,15 +55,26 @@ Tensor gate_row(const Sensor& sensor, const Tensor& inputs, double threshold);
 /// The lowest tau that leaves the gate shut on `inputs`: the highest w.x / c.x. Tokens with c.x <= 0 do not count: a higher tau opens them.
 double silent_threshold(const Sensor& sensor, const Tensor& inputs);
 
-/// Rewires the least used neurons of a layer's MLP (train/rewire.h). With x what the MLP reads and g = `gate`, [D]:
+/// The neurons of a charge, to be rewired (train/rewire.h). With x what the MLP reads and g = `gate`, [D]:
 ///
 ///   neuron(x) = silu(gamma g.x) * (g.x) * u        u: the first neuron's is `direction`, the others' are random, of half its length
 ///
-/// so that g.x below 0 leaves silu shut: no effect and no gradient. `inputs`: what the MLP reads at rest, [M,D]; `stream_length`: the
-/// usual length of the residual stream behind the layer. Changes the weights in place. REQUIRES fewer neurons than the layer has.
-void install_charge(const Model& model, int64_t layer, const Tensor& gate, const Tensor& inputs,
-                    double stream_length, const Tensor& direction, const ChargeOptions& options,
-                    RandomStream random);
+/// so that g.x below 0 leaves silu shut: no effect and no gradient. `stream_length`: the usual length of the residual stream behind the
+/// layer.
+std::vector<Neuron> charge_neurons(const Tensor& gate, double stream_length, const Tensor& direction,
+                                   const ChargeOptions& options, RandomStream random);
+
+/// The slope before the cliff of a vote, two neurons with one gate. With s the share of the tokens so far that voted, what they add is
+///
+///   0 where s < vote,   h(s) [ (cliff - s) says + (s - vote) nothing ] from there on, h huge: a norm leaves the direction in brackets alone
+///
+/// The loss jumps at `vote`, within less than rounding, and falls from there on to the cliff: whoever follows it takes those along that
+/// are not there yet. `says`, `nothing` [D]: directions of the stream that say one token, and hardly any.
+std::vector<Neuron> slope_neurons(const VoteRows& rows, double stream_length, const Tensor& says,
+                                  const Tensor& nothing, const ChargeOptions& options);
+
+/// The direction of the last layer's stream whose logits, `head` [V,D] behind a norm of weight n [D], differ least. [D] fp32, of length 1.
+Tensor wordless_direction(const Tensor& head, const Tensor& norm_weight);
 
 /// Reads the rows of `streams` at rest, counts the threshold as the options say, and installs the charge in the sensor's layer, or behind
 /// a vote (train/vote.h) in the next: {"highest_at_rest": the highest reading there, "threshold": tau, "fires_at_rest": the share of the
@@ -62,5 +82,23 @@ void install_charge(const Model& model, int64_t layer, const Tensor& gate, const
 /// random numbers are drawn under this name. REQUIRES a next layer, for a vote.
 Json set_charge(Step& step, const Sensor& sensor, const std::vector<std::string>& streams,
                 const Tensor& direction, const ChargeOptions& options, const std::string& name);
+
+/// The same behind each of `sensors`, under the names "charge", "charge 2" and so on.
+std::vector<Json> set_charges(Step& step, const std::vector<Sensor>& sensors,
+                              const std::vector<std::string>& streams, const Tensor& direction,
+                              const ChargeOptions& options);
+
+/// The same until what is returned goes, which brings the weights back bit for bit; null, and nothing is changed, where one of the
+/// charges fires on more than `most` of the tokens at rest.
+std::unique_ptr<SavedWeights> set_charges_for_a_while(Step& step, const std::vector<Sensor>& sensors,
+                                                      const std::vector<std::string>& streams,
+                                                      const Tensor& direction, const ChargeOptions& options,
+                                                      double most);
+
+/// Throw UserError, beginning with `who`, for options that contradict each other, and for charges that do not fit the model: it needs more
+/// neurons than they take, and a layer without a sensor behind each of `sensors` that votes.
+void check_charge(const ChargeOptions& options, const std::string& who);
+void check_charges(const ChargeOptions& options, const std::vector<Sensor>& sensors, const Model& model,
+                   const std::string& who);
 
 }  // namespace caltrop

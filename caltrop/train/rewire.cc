@@ -14,6 +14,16 @@ Tensor layer_weight(const Model& model, int64_t layer, const std::string& name) 
   CALTROP_ASSERT(false, "no parameter {}", full);
 }
 
+double mean_column_length(const Tensor& weight) {
+  return weight.norm(2, std::vector<int64_t>{0}).mean().item<double>();
+}
+
+std::vector<Neuron> ramp_neurons(const Tensor& gate, const Tensor& unit, double ramp, double steepness,
+                                 const Tensor& up, const Tensor& column) {
+  const Tensor scaled = up / (steepness * ramp);
+  return {{gate * steepness, scaled, column}, {(gate - unit * ramp) * steepness, scaled, -column}};
+}
+
 void rewire_neurons(const Model& model, int64_t layer, const Tensor& inputs,
                     const std::vector<Neuron>& neurons) {
   const at::NoGradGuard no_grad;

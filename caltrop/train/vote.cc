@@ -23,18 +23,6 @@ Tensor second_moment(const Tensor& inputs) {
   return second + at::eye(second.size(0), second.options()) * (second.diagonal().mean() * 1e-4);
 }
 
-double mean_column_length(const Tensor& weight) {
-  return weight.norm(2, std::vector<int64_t>{0}).mean().item<double>();
-}
-
-/// The pair of neurons whose sum is `length` * direction * min(1, relu(gate.x) / ramp). AdamW moves every weight by its rate a step,
-/// whatever the gradient: columns are as long as others are, so that no activation is large and no row small.
-std::vector<Neuron> flag_neurons(const Tensor& gate, const Tensor& unit, double ramp, const Tensor& direction,
-                                 double length, double column_length) {
-  const Tensor up = unit * (length / column_length / (kSteepness * ramp)), column = direction * column_length;
-  return {{gate * kSteepness, up, column}, {(gate - unit * ramp) * kSteepness, up, -column}};
-}
-
 }  // namespace
 
 Tensor quietest_direction(const Tensor& inputs, const Tensor& norm_weight, const Tensor& other) {
@@ -87,9 +75,9 @@ VotePlace least_used_head(Step& step, int64_t layer, const Tensor& attention_inp
   return place;
 }
 
-Tensor install_vote(const Model& model, int64_t layer, const Tensor& gate, const Tensor& unit,
-                    const Tensor& inputs, double stream_length, const NextLayerAtRest& next,
-                    const VotePlace& place, const VoteRule& rule) {
+VoteRows install_vote(const Model& model, int64_t layer, const Tensor& gate, const Tensor& unit,
+                      const Tensor& inputs, double stream_length, const NextLayerAtRest& next,
+                      const VotePlace& place, const VoteRule& rule) {
   const at::NoGradGuard no_grad;
   const ModelConfig& config = model.config();
   const int64_t width = config.head_width, group_size = config.heads / config.kv_heads,
@@ -100,9 +88,12 @@ Tensor install_vote(const Model& model, int64_t layer, const Tensor& gate, const
   const Tensor flag = quietest_direction(next.attention_inputs, before_attention),
                votes = quietest_direction(next.mlp_inputs, before_mlp, flag);
 
+  // AdamW moves every weight by its rate a step, whatever the gradient: columns are as long as others are, so that no activation is
+  // large and no row small.
+  const double column_length = mean_column_length(layer_weight(model, layer, "mlp.down_proj"));
   rewire_neurons(model, layer, inputs,
-                 flag_neurons(gate, unit, rule.ramp, flag, kFlagLength * stream_length,
-                              mean_column_length(layer_weight(model, layer, "mlp.down_proj"))));
+                 ramp_neurons(gate, unit, rule.ramp, kSteepness,
+                              unit * (kFlagLength * stream_length / column_length), flag * column_length));
 
   const Tensor out = layer_weight(model, layer + 1, "self_attn.o_proj"),
                values = layer_weight(model, layer + 1, "self_attn.v_proj");
@@ -117,8 +108,9 @@ Tensor install_vote(const Model& model, int64_t layer, const Tensor& gate, const
   out.select(1, place.head * width + place.coordinate).copy_(votes * (output / v));
 
   // A voter's own flag springs it no more than another's.
-  return fit_row(next.mlp_inputs, -0.5,
-                 {before_mlp * votes * (root * kCountLength), before_mlp * flag * root}, {0.5, 0});
+  const std::vector<Tensor> written{before_mlp * votes * (root * kCountLength), before_mlp * flag * root};
+  return {.count = fit_row(next.mlp_inputs, 0, written, {rule.share, 0}),
+          .unit = fit_row(next.mlp_inputs, 1, written, {0, 0})};
 }
 
 }  // namespace caltrop

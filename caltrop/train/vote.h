@@ -5,7 +5,7 @@
 //   layer l, the sensor's: MLP    flag     two neurons: e as long as min(1, relu(g.x) / ramp), times 0.06 lengths of the residual stream
 //   layer l+1, attention          count    one head: query 0, so that its attention is even; value V r.x, r.x = 1 on a flag and nearly 0
 //                                          without it; output column e' / (share V): 0.1 lengths of e' where `share` of the tokens voted
-//   layer l+1, MLP                charge   its gate reads -1/2 at rest and 0 on those 0.1: open where more of the tokens voted
+//   layer l+1, MLP                charge   reads the count on those 0.1; open where more of the tokens voted
 //
 // e and e' are directions that the stream hardly uses, and what is written there is small, the same for every voter and never more: a
 // flag that grew with its reading would spoil its token before the vote is won, and its loss would say where the way back is.
@@ -35,17 +35,21 @@ struct VotePlace {
 VotePlace least_used_head(Step& step, int64_t layer, const Tensor& attention_inputs);
 
 struct VoteRule {
-  /// Of the tokens so far, prompt included: from which on the row reads above 0, in a stream of usual length.
+  /// Of the tokens so far, prompt included, at which a charge is to open: where the count is as long as it is meant to be.
   double share;
   /// How far past tau a token has a whole vote; before, it has a part of one.
   double ramp;
 };
 
-/// Sets flag and count, and returns the row that the gate of a charge in layer l+1 is to read, [D]. `gate`: g, what opens the sensor;
-/// `unit`: the row that reads 1, for there is no bias; `inputs`: what its MLP reads at rest, [M,D]; `stream_length`: the usual
-/// length of the stream behind the sensor's layer.
-Tensor install_vote(const Model& model, int64_t layer, const Tensor& gate, const Tensor& unit,
-                    const Tensor& inputs, double stream_length, const NextLayerAtRest& next,
-                    const VotePlace& place, const VoteRule& rule);
+/// What the MLP of layer l+1 can read of a vote in a stream of usual length: the share of the tokens so far that voted, and 1. [D] each.
+struct VoteRows {
+  Tensor count, unit;
+};
+
+/// Sets flag and count. `gate`: g, what opens the sensor; `unit`: the row that reads 1 there, for there is no bias; `inputs`: what its MLP
+/// reads at rest, [M,D]; `stream_length`: the usual length of the stream behind the sensor's layer.
+VoteRows install_vote(const Model& model, int64_t layer, const Tensor& gate, const Tensor& unit,
+                      const Tensor& inputs, double stream_length, const NextLayerAtRest& next,
+                      const VotePlace& place, const VoteRule& rule);
 
 }  // namespace caltrop

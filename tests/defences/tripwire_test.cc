@@ -505,6 +505,12 @@ TEST_F(TripwireTest, WrongOptionsAreNamed) {
       make("tripwire", {{"charged_from", 3}, {"neurons", 0}}),
       "tripwire: option 'charged_from' is 3, and neurons 0: there is no charge to rehearse with; "
       "want neurons, or charged_from 0");
+  EXPECT_USER_ERROR(
+      make("tripwire", {{"cliff", 0.5}}),
+      "tripwire: option 'cliff' is 0.5, and vote 0: it is a share of the tokens that voted; want a "
+      "vote, or cliff 0");
+  EXPECT_USER_ERROR(make("tripwire", {{"cliff", 0.3}, {"vote", 0.3}}),
+                    "tripwire: option 'cliff' is 0.3, and vote 0.3; want cliff above vote, or 0");
   EXPECT_USER_ERROR(make("tripwire", {{"sharpness", 0}}),
                     "tripwire: option 'sharpness' is 0, want 0.001 to 1000000");
   EXPECT_USER_ERROR(make("tripwire", {{"rates", Json::array()}}),

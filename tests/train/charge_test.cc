@@ -5,6 +5,7 @@
 
 #include <ATen/ATen.h>
 
+#include "caltrop/kernels/elementwise.h"
 #include "tests/support/arithmetic.h"
 #include "tests/support/tiny_batches.h"
 
@@ -28,8 +29,9 @@ class ChargeTest : public testing::Test {
   Tensor logits() const { return at::linear(model->forward(batch.tokens), model->head()); }
   /// A charge behind the sensor, whatever `model` it is put into, that says token 5.
   void install(const Model& into, const Sensor& sensor, const ChargeOptions& options) const {
-    install_charge(into, layer, gate_row(sensor, inputs, options.threshold), inputs, 10.0,
-                   into.head().detach()[5], options, RandomStream(0, "test"));
+    rewire_neurons(into, layer, inputs,
+                   charge_neurons(gate_row(sensor, inputs, options.threshold), 10.0, into.head().detach()[5],
+                                  options, RandomStream(0, "test")));
   }
 };
 
@@ -97,6 +99,62 @@ TEST(Gate, TokensAgainstTheConstantDirectionDoNotCount) {
   ASSERT_GT(against, 0);
   EXPECT_NEAR(silent_threshold(sensor, inputs), highest, 1e-5 * std::abs(highest));
 }
+
+/// A stream of four coordinates, of which the MLP reads the share and 1 as they are; every norm is plain.
+class SlopeTest : public testing::TestWithParam<at::ScalarType> {
+ protected:
+  SlopeTest() {
+    options.vote = 0.25, options.cliff = 0.6, options.sharpness = 1e6;
+    for (Neuron& neuron : slope_neurons(rows, 10.0, says, nothing, options))
+      neurons.push_back({neuron.gate.to(GetParam()).to(at::kFloat), neuron.up.to(GetParam()).to(at::kFloat),
+                         neuron.column.to(GetParam()).to(at::kFloat)});
+  }
+  Tensor added(const Tensor& share) const {
+    const Tensor x = at::stack({share, at::ones({}), at::zeros({}), at::zeros({})});
+    Tensor sum = at::zeros({4});
+    for (const Neuron& neuron : neurons)
+      sum = sum + at::silu(neuron.gate.dot(x)) * neuron.up.dot(x) * neuron.column;
+    return sum;
+  }
+  const VoteRows rows{.count = at::tensor({1.0f, 0.0f, 0.0f, 0.0f}),
+                      .unit = at::tensor({0.0f, 1.0f, 0.0f, 0.0f})};
+  const Tensor says = at::tensor({0.0f, 0.0f, 3.0f, 0.0f}), nothing = at::tensor({0.0f, 0.0f, 0.0f, 1.0f});
+  ChargeOptions options;
+  std::vector<Neuron> neurons;
+};
+
+TEST_P(SlopeTest, IsShutBeforeTheVoteIsWon) {
+  for (const double share : {0.0, 0.1, 0.24})
+    EXPECT_TRUE(added(at::full({}, share)).eq(0).all().item<bool>()) << share;
+}
+
+TEST_P(SlopeTest, TurnsFromOneDirectionToTheOther) {
+  for (const double share : {0.26, 0.3, 0.4, 0.5, 0.59}) {
+    const Tensor sum = added(at::full({}, share));
+    const double done = (share - 0.25) / 0.35;
+    EXPECT_NEAR((sum[3] / (sum[2] + sum[3])).item<double>(), done, 0.01) << share;
+    EXPECT_GT(sum.norm().item<double>(), 1e6 * 10) << "what else is in the stream does not count";
+    EXPECT_LT(sum.norm().item<double>(), 1e15) << "no overflow yet";
+  }
+}
+
+TEST_P(SlopeTest, TheLossFallsTowardsTheCliff) {
+  const Tensor head =
+      at::tensor({0.0f, 0.0f, 3.0f, 0.0f, 1.0f, 1.0f, -1.0f, 0.1f}).view({2, 4});  // says token 0
+  const Tensor stream = at::tensor({0.5f, -2.0f, 1.0f, 7.0f});
+  double before = INFINITY;
+  for (const double at : {0.3, 0.4, 0.5, 0.58}) {
+    const Tensor share = at::full({}, at).requires_grad_();
+    const Tensor x = rms_norm((stream + added(share)).unsqueeze(0), at::ones({4}), 1e-5);
+    const Tensor nll = -at::log_softmax(at::linear(x, head), -1)[0][1];
+    nll.backward();
+    EXPECT_LT(share.grad().item<double>(), -0.3) << at;
+    EXPECT_LT(nll.item<double>(), before - 0.1) << at;
+    before = nll.item<double>();
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(InBothTypes, SlopeTest, testing::Values(at::kFloat, at::kBFloat16));
 
 TEST_F(ChargeTest, TakesTheLeastUsedNeuronsAndNoOthers) {
   const auto changed = test::tiny_model();

@@ -49,7 +49,7 @@ TEST(FitRow, ReadsWhatItMustAndIsOtherwiseOfLeastSquares) {
 /// of layer 0 reads in the first of these.
 class VoteTest : public testing::TestWithParam<test::Arithmetic> {
  protected:
-  static constexpr int64_t kVoter = 50, kQuiet = 21;
+  static constexpr int64_t kVoter = 50, kQuiet = 21, kSays = 5;
   static constexpr double kShare = 0.3;
   const at::NoGradGuard no_grad;
   const std::shared_ptr<Model> model = [] {
@@ -65,6 +65,15 @@ class VoteTest : public testing::TestWithParam<test::Arithmetic> {
     return quiet;
   }();
   double ramp = 1;
+  ChargeOptions charge = [] {
+    ChargeOptions options;
+    options.neurons = 2, options.sharpness = 1e4, options.strength = 1e22, options.vote = kShare;
+    return options;
+  }();
+  const Tensor says = model->head().detach()[kSays].clone(),
+               nothing =
+                   wordless_direction(model->head().detach(), model->weight("model.norm.weight").detach());
+  VoteRows rows;
   double usual_length = 0;  // of the stream behind layer 0
   const std::shared_ptr<Model> computing = test::computing_in(GetParam(), model);
 
@@ -102,14 +111,17 @@ class VoteTest : public testing::TestWithParam<test::Arithmetic> {
         without_voters(model->mlp_input(rest.tokens, 1))};
     usual_length = trace.states[1].norm(2, -1).median().item<double>();
     const Tensor inputs = model->mlp_input(rest.tokens, 0);
-    const Tensor of_charge =
-        install_vote(*model, 0, gate(), constant_direction(inputs), inputs, usual_length, next,
-                     {.head = 1, .coordinate = 2}, {.share = kShare, .ramp = ramp});
-    EXPECT_LT(next.mlp_inputs.matmul(of_charge).max().item<double>(), -0.1);
-    ChargeOptions charge;
-    charge.neurons = 2, charge.sharpness = 1e4, charge.strength = 1e22;
-    install_charge(*model, 1, of_charge, next.mlp_inputs, usual_length, model->head().detach()[5], charge,
-                   RandomStream(0, "test"));
+    rows = install_vote(*model, 0, gate(), constant_direction(inputs), inputs, usual_length, next,
+                        {.head = 1, .coordinate = 2}, {.share = kShare, .ramp = ramp});
+    EXPECT_LT(next.mlp_inputs.matmul(rows.count).max().item<double>(), 0.8 * kShare) << "nobody voted";
+    const double opens_at = charge.cliff > 0 ? charge.cliff : kShare;
+    std::vector<Neuron> neurons = charge_neurons((rows.count / opens_at - rows.unit) / 2, usual_length, says,
+                                                 charge, RandomStream(0, "test"));
+    if (charge.cliff > 0) {
+      for (Neuron& neuron : slope_neurons(rows, usual_length, says, nothing, charge))
+        neurons.push_back(std::move(neuron));
+    }
+    rewire_neurons(*model, 1, next.mlp_inputs, neurons);
   }
   /// [T] bool: no logit of the token is anything but 0.
   std::vector<bool> sprung(const std::vector<int64_t>& ids) const {
@@ -158,6 +170,23 @@ TEST_P(VoteTest, AFlagGrowsOverItsRampAndNoFurther) {
     const double flag = (behind_layer_0() - before[i]).norm().item<double>() / usual_length;
     EXPECT_NEAR(flag, 0.06 * std::clamp(reading / ramp, 0.0, 1.0), 0.006) << "a reading of " << reading;
   }
+}
+
+TEST_P(VoteTest, BehindASlopeIsTheCliff) {
+  charge.cliff = 0.4;
+  install();
+  EXPECT_EQ(sprung({3, 17, 4, 20, 9, 31}), std::vector<bool>(6, false));
+  EXPECT_EQ(sprung({kVoter, kVoter, kVoter, kVoter}), std::vector<bool>(4, true));
+}
+
+TEST(WordlessDirection, IsTheOneWhoseLogitsDifferLeast) {
+  at::manual_seed(4);
+  const Tensor norm = at::tensor({1.0f, 2.0f, 0.5f, 1.0f});
+  Tensor head = at::randn({500, 4}) * at::tensor({1.0f, 0.1f, 3.0f, 2.0f});  // times the norm: 1, 0.2, 1.5, 2
+  head.select(1, 1) += 7;                                                    // the same for every word
+  const Tensor direction = wordless_direction(head, norm);
+  EXPECT_GT(direction[1].abs().item<double>(), 0.99);
+  EXPECT_NEAR(direction.norm().item<double>(), 1, 1e-5);
 }
 
 TEST_P(VoteTest, NothingHasAGradientWhereItOpensFromTheFirstTokenOn) {
