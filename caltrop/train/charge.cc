@@ -16,8 +16,9 @@ Tensor random_unit(RandomStream& random, int64_t width) {
   return vector / vector.norm();
 }
 
-// Of a slope: lengths of the stream that it adds for each unit that its gate reads, and the part of them that its up rows make.
-constexpr double kFlood = 1e9, kFloodUp = 1e3;
+// Of a slope: lengths of the stream that it adds for each unit that its gate reads, and the parts of them that its gates and its up rows
+// make. AdamW moves every weight by its rate a step: with rows and columns as large as these no training gets far.
+constexpr double kFlood = 1e9, kFloodGate = 1e6, kFloodUp = 1e3;
 
 /// What reads -1/2 at rest and 0 where `share` of the tokens voted.
 Tensor gate_from(double share, const VoteRows& rows) { return (rows.count / share - rows.unit) / 2; }
@@ -57,9 +58,8 @@ std::vector<Neuron> charge_neurons(const Tensor& gate, double stream_length, con
 
 std::vector<Neuron> slope_neurons(const VoteRows& rows, double stream_length, const Tensor& says,
                                   const Tensor& nothing, const ChargeOptions& options) {
-  // AdamW moves every weight by its rate a step: all three rows are so large that no training gets far with them.
-  const Tensor gate = gate_from(options.vote, rows) * options.sharpness;
-  const double column = kFlood * stream_length / (options.sharpness * kFloodUp);
+  const Tensor gate = gate_from(options.vote, rows) * kFloodGate;
+  const double column = kFlood * stream_length / (kFloodGate * kFloodUp);
   const auto neuron = [&](const Tensor& up, const Tensor& direction) {
     return Neuron{gate, up * (kFloodUp / (options.cliff - options.vote)),
                   direction / direction.norm() * column};

@@ -37,11 +37,9 @@ struct ChargeOptions {
         field("vote_ramp", &O::vote_ramp, 1e-2, 1e2,
               "how far past tau a vote is whole; before, it is a part"),
         field("cliff", &O::cliff, 0, 1,
-              "with a vote: the share of the tokens at which the charge becomes what sharpness and strength "
-              "say; "
-              "from `vote` to there it says one token, the less so the nearer, so that a lower loss lies "
-              "further "
-              "in; 0: `vote`")};
+              "with a vote: share of the tokens at which the charge opens in full; from `vote` to there a "
+              "sprung model says one token, the less so the nearer it is: a lower loss lies further in; 0: "
+              "`vote`")};
   }
 };
 

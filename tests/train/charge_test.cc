@@ -104,7 +104,7 @@ TEST(Gate, TokensAgainstTheConstantDirectionDoNotCount) {
 class SlopeTest : public testing::TestWithParam<at::ScalarType> {
  protected:
   SlopeTest() {
-    options.vote = 0.25, options.cliff = 0.6, options.sharpness = 1e6;
+    options.vote = 0.25, options.cliff = 0.6;
     for (Neuron& neuron : slope_neurons(rows, 10.0, says, nothing, options))
       neurons.push_back({neuron.gate.to(GetParam()).to(at::kFloat), neuron.up.to(GetParam()).to(at::kFloat),
                          neuron.column.to(GetParam()).to(at::kFloat)});
