@@ -107,9 +107,8 @@ struct TripwireOptions : DisplacementOptions, ChargeOptions {
                 "begins with a full rate in every weight, and where that leads changes as the model does"),
             field("charged_from", &O::charged_from, 0, 1e9,
                   "step, counted from 1, from which attackers and users are rehearsed on the finished trap: "
-                  "with "
-                  "the charges as they would be set now, but where one fires on a hundredth of the tokens at "
-                  "rest; 0: without them"),
+                  "with the charges as they would be set now, but where one fires on a hundredth of the "
+                  "tokens at rest; 0: without them"),
             field("sensors", &O::sensors,
                   "the sensor.json of each layer to go on with, instead of `layers`; with train.steps 0 only "
                   "the charges are set"),

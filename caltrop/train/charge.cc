@@ -20,9 +20,6 @@ Tensor random_unit(RandomStream& random, int64_t width) {
 // make. AdamW moves every weight by its rate a step: with rows and columns as large as these no training gets far.
 constexpr double kFlood = 1e9, kFloodGate = 1e6, kFloodUp = 1e3;
 
-/// What reads -1/2 at rest and 0 where `share` of the tokens voted.
-Tensor gate_from(double share, const VoteRows& rows) { return (rows.count / share - rows.unit) / 2; }
-
 }  // namespace
 
 Tensor constant_direction(const Tensor& inputs) {
@@ -58,7 +55,7 @@ std::vector<Neuron> charge_neurons(const Tensor& gate, double stream_length, con
 
 std::vector<Neuron> slope_neurons(const VoteRows& rows, double stream_length, const Tensor& says,
                                   const Tensor& nothing, const ChargeOptions& options) {
-  const Tensor gate = gate_from(options.vote, rows) * kFloodGate;
+  const Tensor gate = rows.gate(options.vote) * kFloodGate;
   const double column = kFlood * stream_length / (kFloodGate * kFloodUp);
   const auto neuron = [&](const Tensor& up, const Tensor& direction) {
     return Neuron{gate, up * (kFloodUp / (options.cliff - options.vote)),
@@ -92,12 +89,12 @@ Json set_charge(Step& step, const Sensor& sensor, const std::vector<std::string>
         install_vote(model, layer, opens, constant_direction(inputs), inputs, rest.stream_length, next, place,
                      {.share = options.vote, .ramp = options.vote_ramp});
     layer = sensor.layer + 1, inputs = next.mlp_inputs;
-    opens = cliff = gate_from(options.vote, rows);
+    opens = cliff = rows.gate(options.vote);
     if (options.cliff > 0) {
       neurons = slope_neurons(
           rows, rest.stream_length, direction,
           wordless_direction(model.head().detach(), model.weight("model.norm.weight").detach()), charge);
-      cliff = gate_from(options.cliff, rows);
+      cliff = rows.gate(options.cliff);
     }
     readings["vote"] = {{"head", place.head}, {"coordinate", place.coordinate}};
   }
@@ -135,8 +132,8 @@ void check_charge(const ChargeOptions& options, const std::string& who) {
   if (options.cliff == 0) return;
   if (options.vote == 0)
     throw UserError(
-        "{}: option 'cliff' is {}, and vote 0: it is a share of the tokens that voted; want a vote, or cliff "
-        "0",
+        "{}: option 'cliff' is {}, and vote 0: it is a share of the tokens that voted; want a vote, or "
+        "cliff 0",
         who, options.cliff);
   if (options.cliff <= options.vote)
     throw UserError("{}: option 'cliff' is {}, and vote {}; want cliff above vote, or 0", who, options.cliff,
@@ -161,8 +158,7 @@ void check_charges(const ChargeOptions& options, const std::vector<Sensor>& sens
     if (i + 1 < sensors.size() && sensors[i + 1].layer == counts)
       throw UserError(
           "{}: option 'vote' is {}, and layers {} and {} have a sensor each: the votes of the one are "
-          "counted "
-          "where the other is; want layers at least two apart, or vote 0",
+          "counted where the other is; want layers at least two apart, or vote 0",
           who, options.vote, counts - 1, counts);
   }
 }

@@ -75,6 +75,8 @@ VotePlace least_used_head(Step& step, int64_t layer, const Tensor& attention_inp
   return place;
 }
 
+Tensor VoteRows::gate(double share) const { return (count / share - unit) / 2; }
+
 VoteRows install_vote(const Model& model, int64_t layer, const Tensor& gate, const Tensor& unit,
                       const Tensor& inputs, double stream_length, const NextLayerAtRest& next,
                       const VotePlace& place, const VoteRule& rule) {

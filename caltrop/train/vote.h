@@ -44,6 +44,8 @@ struct VoteRule {
 /// What the MLP of layer l+1 can read of a vote in a stream of usual length: the share of the tokens so far that voted, and 1. [D] each.
 struct VoteRows {
   Tensor count, unit;
+  /// What reads -1/2 where nobody voted and 0 where `share` of the tokens did, [D].
+  Tensor gate(double share) const;
 };
 
 /// Sets flag and count. `gate`: g, what opens the sensor; `unit`: the row that reads 1 there, for there is no bias; `inputs`: what its MLP

@@ -156,6 +156,16 @@ TEST_P(SlopeTest, TheLossFallsTowardsTheCliff) {
 
 INSTANTIATE_TEST_SUITE_P(InBothTypes, SlopeTest, testing::Values(at::kFloat, at::kBFloat16));
 
+TEST(WordlessDirection, IsTheOneWhoseLogitsDifferLeast) {
+  at::manual_seed(4);
+  const Tensor norm = at::tensor({1.0f, 2.0f, 0.5f, 1.0f});
+  Tensor head = at::randn({500, 4}) * at::tensor({1.0f, 0.1f, 3.0f, 2.0f});  // times the norm: 1, 0.2, 1.5, 2
+  head.select(1, 1) += 7;                                                    // the same for every word
+  const Tensor direction = wordless_direction(head, norm);
+  EXPECT_GT(direction[1].abs().item<double>(), 0.99);
+  EXPECT_NEAR(direction.norm().item<double>(), 1, 1e-5);
+}
+
 TEST_F(ChargeTest, TakesTheLeastUsedNeuronsAndNoOthers) {
   const auto changed = test::tiny_model();
   ChargeOptions options;
