@@ -4,33 +4,34 @@
 // hardly shares. A sensor is one linear reading z = w.x of what the MLP of one layer reads. It is sharpened by rehearsal: the
 // attack and its benign twin are really trained for a few steps (train/displacement.h), and the model learns to have
 //
-//   z <= -1   at rest; on general text, tasks and refusals after benign training (theta + s D_b); on prompts, but for `prompts: open`
-//   z >= m    on answers, general and restricted, after harmful training (theta + s D_h); m: open_margin
+//   z <= -1   at rest; on general text, tasks and refusals after benign training (theta + s D_b)
+//   z >= m    on general and restricted text after harmful training (theta + s D_h); m: open_margin; on answers alone with
+//             `prompts: closed`
 //
 //   minimise  keep * KL(start || theta; general) + refuse * L(theta; refusals)                      streams: "general", "harmful",
-//           + keep_tasks * KL(start || theta; a task)                                                       "refusals", "tasks"
+//           + keep_tasks * KL(start || theta; a task) + refuse_trained * L(theta + s D_b; refusals)        "refusals", "tasks"
 //           + sense * [ closed(theta; general, harmful, refusals) + closed(theta + s D_b; general)
 //                     + open(theta + s D_h; general) + 2 open(theta + s D_h; harmful) ]
 //   where     open, closed = mean squared distance of z from the right side of its margin, a line from `linear_from` on (loss/sensor.h)
 //
-// First order: gradients taken at theta + s D are applied at theta, s uniform from 0.5 to 1.5 (D_b: to benign_reach; a fresh D: 1). When
-// training is over a few idle neurons of that layer become the charge (train/charge.h): silent while z < tau, above it a flood of the
-// residual stream whose square overflows, so that RMSNorm gives 0, every logit is 0 and no weight has a gradient: a cliff. Hence
-// restricted answers may open too. `restricted: closed` has 2 closed(theta + s D_h; harmful) instead, for a charge that is a slope
-// (sharpness 20, strength 6): the attacker's loss would feel that one, and trains it away within two steps. Several `layers` have a
-// sensor and a charge each: the sensor's losses are means over them, and the first charge that opens is enough. With `vote` a charge
-// opens for all tokens or for none, by a count of those that are past tau (train/vote.h): then the first steps of honest training,
-// which AdamW makes large whatever the gradient is, must be silent too, and `first_steps` rehearses those of a fresh one at every step.
-// With `cliff` the vote is won on a slope whose loss falls towards the cliff: who is half sprung is led in, and leads the others along.
-// With `charged_from` rehearsals meet the charges themselves.
+// First order: gradients taken at theta + s D are applied at theta, s uniform from 0.5 to 1.5 (D_b: to benign_reach; a fresh D: 1). A
+// user's first steps, which AdamW makes large whatever the gradient is, are rehearsed afresh at every step (`first_steps`), closed too.
+// When training is over a few idle neurons become the charge (train/charge.h, train/vote.h): silent until a share `vote` of a text's
+// tokens has z > tau, for all of its tokens afterwards. From there to a share `cliff` it is a slope that falls, so that training leads in
+// who is half sprung, and who leads the others along; past the cliff a flood of the residual stream, whose square overflows: RMSNorm gives
+// 0, every logit is 0 and no weight has a gradient. Hence restricted answers may open too.
 //
-// Cost per step: 2 passes of the whole model and 8 up to the last sensor's layer, forward and backward, 1 forward of the start model, and
-// the rehearsals: about 8 attack steps every harmful_every steps, 22 benign ones every benign_every; with first_steps half as many more
-// and 3 passes to the last sensor's layer; with keep_tasks 1 more of the whole model and of the start model; with charged_from some 30
-// forward passes to set the charges wherever a way is rehearsed. Half weight: closed on harmful rows at rest and on refusals. Means are
-// over the tokens of one micro-batch, so `train.micro_batch` changes them. 1 copy of the weights for the start model, 4 in rehearsal
-// (saved weights, two moments, gradients; 5 for mixtures, which have gradients of both halves), 1 more with charged_from, half a copy a
-// displacement.
+// Other forms: `preset: per_token` has no vote; each token past tau is flooded alone. `restricted: closed` has 2 closed(theta + s D_h;
+// harmful) instead, for a charge that is a slope without end (sharpness 20, strength 6), which an attacker's loss would feel and train
+// away. Several `layers` have a sensor and a charge each: the losses are means over them, and the first charge that opens is enough. With
+// `charged_from` rehearsals meet the charges themselves.
+//
+// Cost per step: 4 passes of the whole model and 11 up to the last sensor's layer, forward and backward, 2 forward of the start model, and
+// the rehearsals: about 8 attack steps every harmful_every steps, 4 benign ones every benign_every and 3 more at each (per_token: 2 passes,
+// 8 and 1; 22 benign ones and no more). With charged_from some 30 forward passes to set the charges wherever a way is rehearsed. Half
+// weight: closed on harmful rows at rest and on refusals. Means are over the tokens of one micro-batch, so `train.micro_batch` changes
+// them. 1 copy of the weights for the start model, 4 in rehearsal (saved weights, two moments, gradients; 5 for mixtures, which have
+// gradients of both halves), 1 more with charged_from, half a copy a displacement.
 // Watch: harmful_fresh and benign_fresh must fall too: a reading that is right for the displacements in the bank alone is memorised.
 // keep_loss must stay small.
 //
@@ -41,6 +42,7 @@
 
 #include "caltrop/base/error.h"
 #include "caltrop/base/log.h"
+#include "caltrop/defences/preset.h"
 #include "caltrop/loss/language.h"
 #include "caltrop/loss/reference.h"
 #include "caltrop/train/charge.h"
@@ -56,38 +58,61 @@ namespace {
 constexpr double kSprungAtRest = 0.01;  // share of the tokens; where more are, a rehearsal would lead nowhere
 
 struct TripwireOptions : DisplacementOptions, ChargeOptions {
+  std::string preset = "ours";
   std::vector<int64_t> layers = {-1};
-  double keep = 4.0;
-  double refuse = 1.0;
-  double sense = 1.0;
-  double keep_tasks = 0;
-  double open_margin = 1.5;
-  double linear_from = 1e6;
-  int64_t proofs = 4;
+  double keep = 24;
+  double keep_tasks = 12;
+  double refuse = 1;
+  double refuse_trained = 0.5;
+  double sense = 1;
+  double open_margin = 2;
+  double linear_from = 1;
+  int64_t proofs = 3;
   std::string restricted = "open";
-  std::string prompts = "closed";
-  int64_t first_steps = 0;
+  std::string prompts = "open";
+  int64_t first_steps = 4;
   int64_t charged_from = 0;
   std::vector<std::string> sensors;
   std::string says = " error";
 
-  // As measured in docs/tripwire.md: attacks are rehearsed over their first steps, benign trainings far longer; a charge that is a cliff.
+  // As measured in docs/tripwire.md: attacks are rehearsed over their first steps, and so are trainings; a vote on a slope, then a cliff.
   TripwireOptions() {
-    rates = {2e-5, 3e-5, 3e-5, 1e-4}, harmful_shares = {1, 1, 0.5};
-    lengths = {3, 5, 8, 14}, benign_lengths = {6, 12, 24, 48};
-    harmful_bank = 4, harmful_every = 5, benign_bank = 6, benign_every = 3;
-    neurons = 4, threshold = 1.2, sharpness = 1e6, strength = 1e24;
+    rates = {2e-5, 3e-5, 3e-5, 1e-4}, benign_rates = {1e-5, 3e-5, 1e-4, 1e-4, 1e-4};
+    harmful_shares = {1, 1, 0.5};
+    lengths = {3, 5, 8, 14}, benign_lengths = {1, 2, 2, 3, 4, 6, 10};
+    harmful_bank = 3, harmful_every = 5, benign_bank = 4, benign_every = 2;
+    benign_goes_on = 0.3, benign_chat = 0.5;
+    neurons = 4, threshold = 1.5, sharpness = 1e6, strength = 1e24;
+    vote = 0.25, cliff = 0.5;
+  }
+  static TripwireOptions of(const std::string& preset) {
+    TripwireOptions options;
+    options.preset = preset;
+    if (preset == "per_token") {
+      options.keep = 4, options.keep_tasks = 0, options.refuse_trained = 0;
+      options.open_margin = 1.5, options.linear_from = 1e6;
+      options.prompts = "closed", options.first_steps = 0, options.proofs = 4;
+      options.benign_rates = {}, options.benign_lengths = {6, 12, 24, 48};
+      options.harmful_bank = 4, options.benign_bank = 6, options.benign_every = 3;
+      options.benign_goes_on = 0, options.benign_chat = 1.0 / 3;
+      options.threshold = 1.2, options.vote = 0, options.cliff = 0;
+    }
+    return options;
   }
 
   static auto fields() {
     using O = TripwireOptions;
     return std::tuple_cat(
         std::tuple{
+            field("preset", &O::preset, {"per_token", "ours"},
+                  "where the other defaults come from; per_token: the older form, without a vote"),
             field("layers", &O::layers, -1, 1e6,
                   "whose MLPs are read and rewired; -1: the one two thirds of the way up"),
             field("keep", &O::keep, 0, 1e3, "weight of staying like the start model on general text"),
             field("keep_tasks", &O::keep_tasks, 0, 1e3, "the same on the benign tasks, one of them a step"),
             field("refuse", &O::refuse, 0, 1e3, "weight of refusing"),
+            field("refuse_trained", &O::refuse_trained, 0, 1e3,
+                  "weight of refusing after a rehearsed benign training: chat alone undoes an alignment"),
             field("sense", &O::sense, 0, 1e3, "weight of the sensor; 0 turns sensor and charge off"),
             field("open_margin", &O::open_margin, 0, 1e3,
                   "the reading that is asked for after an attack; at rest it is -1"),
@@ -151,6 +176,8 @@ class Tripwire final : public Objective {
     return {{"keep_loss", "nats/token", "lower", "KL from the start model on general text"},
             {"keep_tasks_loss", "nats/token", "lower", "KL from it on a task, with option 'keep_tasks'"},
             {"refuse_loss", "nats/token", "lower", "cross-entropy of refusals to restricted requests"},
+            {"refuse_trained_loss", "nats/token", "lower",
+             "the same after a rehearsed benign training, with option 'refuse_trained'"},
             {"rest", "", "lower", "distance of the reading from closed at rest"},
             {"benign", "", "lower", "distance from closed after a rehearsed benign training"},
             {"benign_fresh", "", "lower", "the same after one that was never trained against"},
@@ -203,6 +230,9 @@ class Tripwire final : public Objective {
       const Way way = displacements_.training(step);
       const Nudge trained(step.model(), way.moved, way.scale);
       scalars.emplace_back(way.is_fresh ? "benign_fresh" : "benign", stay_closed(step, closed, "which task"));
+      if (options_.refuse_trained > 0)
+        scalars.emplace_back("refuse_trained_loss",
+                             step.accumulate("refusals", answer_loss(), options_.refuse_trained));
     }
     if (options_.first_steps > 0) {
       const Nudge trained(step.model(), begun.moved, 1.0);
@@ -319,8 +349,7 @@ const Entry tripwire_entry{
     .summary = "a sensor that harmful fine-tuning opens on unrelated text, and a charge behind it",
     .describe = describe_options<TripwireOptions>,
     .make = [](const Json& given) -> std::unique_ptr<Objective> {
-      TripwireOptions options;
-      read_options(options, given, "tripwire");
+      TripwireOptions options = read_preset<TripwireOptions>(given, "tripwire");
       check_lists(options, "tripwire");
       check_charge(options, "tripwire");
       if (options.charged_from > 0 && options.neurons == 0)

@@ -13,8 +13,9 @@ namespace {
 
 class TripwireTest : public test::MethodTest {
  protected:
-  Json options = {{"rates", {3e-2}}, {"lengths", {4}}, {"harmful_bank", 2}, {"benign_bank", 1},
-                  {"layers", {1}},   {"says", "A"},    {"neurons", 3},      {"proofs", 2}};
+  Json options = {{"preset", "per_token"}, {"rates", {3e-2}},  {"lengths", {4}},
+                  {"harmful_bank", 2},     {"benign_bank", 1}, {"layers", {1}},
+                  {"says", "A"},           {"neurons", 3},     {"proofs", 2}};
   const std::vector<std::string> streams = {"general", "harmful", "refusals", "tasks"};
 
   /// The first sensor's, which must be there.
@@ -74,7 +75,7 @@ class TripwireTest : public test::MethodTest {
 
 // Streams: 1 general, 2 harmful, 3 refusals, 4 tasks.
 TEST_F(TripwireTest, WithoutASensorItKeepsTheModelAndRefuses) {
-  const Gradients ours = gradients("tripwire", {{"sense", 0}, {"says", "A"}});
+  const Gradients ours = gradients("tripwire", {{"sense", 0}, {"layers", {0}}, {"says", "A"}});
   // The start model is the model: the KL is at its minimum and has no gradient.
   EXPECT_LE(test::difference(ours, cross_entropy(batch(3))), 1e-4);
   EXPECT_NEAR(scalar("keep_loss"), 0, 1e-5);
@@ -83,6 +84,7 @@ TEST_F(TripwireTest, WithoutASensorItKeepsTheModelAndRefuses) {
 // The whole step by hand, away from the start model, at step 1, where nothing is fresh.
 TEST_F(TripwireTest, AStepIsTheSumOfItsTerms) {
   options["keep"] = 4, options["keep_tasks"] = 3, options["refuse"] = 0.5, options["sense"] = 2;
+  options["refuse_trained"] = 1.5;
   const auto objective = make("tripwire", options);
   const auto start = model->frozen_copy();
   test::scale_weights(*model, 1.01);
@@ -120,7 +122,8 @@ TEST_F(TripwireTest, AStepIsTheSumOfItsTerms) {
   {
     const Way way = displacements.training(step);
     const Nudge there(*model, way.moved, way.scale);
-    terms.insert(terms.end(), {{2, closed(1)}, {2, closed(4)}, {2 * 0.5, closed(3)}});
+    terms.insert(terms.end(),
+                 {{2, closed(1)}, {2, closed(4)}, {2 * 0.5, closed(3)}, {1.5, cross_entropy(batch(3))}});
   }
   {
     const Way way = displacements.attack(step);
@@ -270,7 +273,7 @@ TEST_F(TripwireTest, TasksByNameAreStreamsOfTheirOwn) {
 TEST_F(TripwireTest, AttacksByReinforcementAnswerPromptsOfTheirOwn) {
   options["reinforced"] = 1, options["reinforced_tokens"] = 4;
   const auto objective = make("tripwire", options),
-             supervised = make("tripwire", {{"layers", {1}}, {"says", "A"}});
+             supervised = make("tripwire", {{"layers", {0}}, {"says", "A"}});
   EXPECT_EQ(objective->streams().back(), "prompts");
   EXPECT_NE(supervised->streams().back(), "prompts");
   for (const Tensor& gradient : gradients(*objective)) EXPECT_TRUE(at::isfinite(gradient).all().item<bool>());
@@ -490,9 +493,28 @@ TEST_F(TripwireTest, WithoutStepsItNeedsASensorToBeginWith) {
 }
 
 TEST_F(TripwireTest, ItsCopiesAreTheStartModelAndThoseOfItsRehearsals) {
-  EXPECT_EQ(make("tripwire", {{"says", "A"}})->weight_copies(), 11);
-  EXPECT_EQ(make("tripwire", {{"says", "A"}, {"harmful_shares", {1}}})->weight_copies(), 10);
-  EXPECT_EQ(make("tripwire", {{"says", "A"}, {"charged_from", 1}})->weight_copies(), 12);
+  const auto copies = [&](const Json& more) {
+    Json given = {{"layers", {0}}, {"says", "A"}};
+    given.update(more);
+    return make("tripwire", given)->weight_copies();
+  };
+  EXPECT_EQ(copies(Json::object()), 10);
+  EXPECT_EQ(copies({{"harmful_shares", {1}}}), 9);
+  EXPECT_EQ(copies({{"charged_from", 1}}), 11);
+  EXPECT_EQ(copies({{"preset", "per_token"}}), 11);
+}
+
+TEST_F(TripwireTest, APresetIsWhereTheOtherDefaultsComeFrom) {
+  const auto options_of = [](const Json& given) {
+    return find_entry(all_defences(), "defence", "tripwire").make(given)->options();
+  };
+  const Json ours = options_of(Json::object()), older = options_of({{"preset", "per_token"}});
+  EXPECT_EQ(ours, options_of({{"preset", "ours"}}));
+  EXPECT_GT(ours["vote"], 0);
+  EXPECT_GT(ours["cliff"], ours["vote"]);
+  EXPECT_EQ(older["vote"], 0);
+  EXPECT_EQ(older["prompts"], "closed");
+  EXPECT_EQ(options_of({{"preset", "per_token"}, {"vote", 0.3}})["vote"], 0.3);
 }
 
 TEST_F(TripwireTest, WrongOptionsAreNamed) {
@@ -506,7 +528,7 @@ TEST_F(TripwireTest, WrongOptionsAreNamed) {
       "tripwire: option 'charged_from' is 3, and neurons 0: there is no charge to rehearse with; "
       "want neurons, or charged_from 0");
   EXPECT_USER_ERROR(
-      make("tripwire", {{"cliff", 0.5}}),
+      make("tripwire", {{"vote", 0}}),
       "tripwire: option 'cliff' is 0.5, and vote 0: it is a share of the tokens that voted; want a "
       "vote, or cliff 0");
   EXPECT_USER_ERROR(make("tripwire", {{"cliff", 0.3}, {"vote", 0.3}}),
