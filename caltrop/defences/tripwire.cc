@@ -9,7 +9,7 @@
 //             `prompts: closed`
 //
 //   minimise  keep * KL(start || theta; general) + refuse * L(theta; refusals)                      streams: "general", "harmful",
-//           + keep_tasks * KL(start || theta; a task) + refuse_trained * L(theta + s D_b; refusals)        "refusals", "tasks"
+//           + keep_tasks * KL(start || theta; a task)                                                          "refusals", "tasks"
 //           + sense * [ closed(theta; general, harmful, refusals) + closed(theta + s D_b; general)
 //                     + open(theta + s D_h; general) + 2 open(theta + s D_h; harmful) ]
 //   where     open, closed = mean squared distance of z from the right side of its margin, a line from `linear_from` on (loss/sensor.h)
@@ -26,7 +26,7 @@
 // away. Several `layers` have a sensor and a charge each: the losses are means over them, and the first charge that opens is enough. With
 // `charged_from` rehearsals meet the charges themselves.
 //
-// Cost per step: 4 passes of the whole model and 11 up to the last sensor's layer, forward and backward, 2 forward of the start model, and
+// Cost per step: 3 passes of the whole model and 11 up to the last sensor's layer, forward and backward, 2 forward of the start model, and
 // the rehearsals: about 8 attack steps every harmful_every steps, 4 benign ones every benign_every and 3 more at each (per_token: 2 passes,
 // 8 and 1; 22 benign ones and no more). With charged_from some 30 forward passes to set the charges wherever a way is rehearsed. Half
 // weight: closed on harmful rows at rest and on refusals. Means are over the tokens of one micro-batch, so `train.micro_batch` changes
@@ -63,7 +63,6 @@ struct TripwireOptions : DisplacementOptions, ChargeOptions {
   double keep = 24;
   double keep_tasks = 12;
   double refuse = 1;
-  double refuse_trained = 0.5;
   double sense = 1;
   double open_margin = 2;
   double linear_from = 1;
@@ -82,14 +81,14 @@ struct TripwireOptions : DisplacementOptions, ChargeOptions {
     lengths = {3, 5, 8, 14}, benign_lengths = {1, 2, 2, 3, 4, 6, 10};
     harmful_bank = 3, harmful_every = 5, benign_bank = 4, benign_every = 2;
     benign_goes_on = 0.3, benign_chat = 0.5;
-    neurons = 4, threshold = 1.5, sharpness = 1e6, strength = 1e24;
+    neurons = 4, threshold = 1, sharpness = 1e6, strength = 1e24;
     vote = 0.25, cliff = 0.5;
   }
   static TripwireOptions of(const std::string& preset) {
     TripwireOptions options;
     options.preset = preset;
     if (preset == "per_token") {
-      options.keep = 4, options.keep_tasks = 0, options.refuse_trained = 0;
+      options.keep = 4, options.keep_tasks = 0;
       options.open_margin = 1.5, options.linear_from = 1e6;
       options.prompts = "closed", options.first_steps = 0, options.proofs = 4;
       options.benign_rates = {}, options.benign_lengths = {6, 12, 24, 48};
@@ -111,8 +110,6 @@ struct TripwireOptions : DisplacementOptions, ChargeOptions {
             field("keep", &O::keep, 0, 1e3, "weight of staying like the start model on general text"),
             field("keep_tasks", &O::keep_tasks, 0, 1e3, "the same on the benign tasks, one of them a step"),
             field("refuse", &O::refuse, 0, 1e3, "weight of refusing"),
-            field("refuse_trained", &O::refuse_trained, 0, 1e3,
-                  "weight of refusing after a rehearsed benign training: chat alone undoes an alignment"),
             field("sense", &O::sense, 0, 1e3, "weight of the sensor; 0 turns sensor and charge off"),
             field("open_margin", &O::open_margin, 0, 1e3,
                   "the reading that is asked for after an attack; at rest it is -1"),
@@ -176,8 +173,6 @@ class Tripwire final : public Objective {
     return {{"keep_loss", "nats/token", "lower", "KL from the start model on general text"},
             {"keep_tasks_loss", "nats/token", "lower", "KL from it on a task, with option 'keep_tasks'"},
             {"refuse_loss", "nats/token", "lower", "cross-entropy of refusals to restricted requests"},
-            {"refuse_trained_loss", "nats/token", "lower",
-             "the same after a rehearsed benign training, with option 'refuse_trained'"},
             {"rest", "", "lower", "distance of the reading from closed at rest"},
             {"benign", "", "lower", "distance from closed after a rehearsed benign training"},
             {"benign_fresh", "", "lower", "the same after one that was never trained against"},
@@ -230,9 +225,6 @@ class Tripwire final : public Objective {
       const Way way = displacements_.training(step);
       const Nudge trained(step.model(), way.moved, way.scale);
       scalars.emplace_back(way.is_fresh ? "benign_fresh" : "benign", stay_closed(step, closed, "which task"));
-      if (options_.refuse_trained > 0)
-        scalars.emplace_back("refuse_trained_loss",
-                             step.accumulate("refusals", answer_loss(), options_.refuse_trained));
     }
     if (options_.first_steps > 0) {
       const Nudge trained(step.model(), begun.moved, 1.0);
