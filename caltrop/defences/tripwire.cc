@@ -4,13 +4,13 @@
 // hardly shares. A sensor is one linear reading z = w.x of what the MLP of one layer reads. It is sharpened by rehearsal: the
 // attack and its benign twin are really trained for a few steps (train/displacement.h), and the model learns to have
 //
-//   z <= -1   at rest; on general text, tasks and refusals after benign training (theta + s D_b)
+//   z <= -1   at rest, and after benign training (theta + s D_b), on general text, tasks and refusals; at rest on restricted text too
 //   z >= m    on general and restricted text after harmful training (theta + s D_h); m: open_margin; on answers alone with
 //             `prompts: closed`
 //
 //   minimise  keep * KL(start || theta; general) + refuse * L(theta; refusals)                      streams: "general", "harmful",
 //           + keep_tasks * KL(start || theta; a task)                                                          "refusals", "tasks"
-//           + sense * [ closed(theta; general, harmful, refusals) + closed(theta + s D_b; general)
+//           + sense * [ closed(theta; general, harmful, refusals) + closed(theta + s D_b; general, a task, refusals)
 //                     + open(theta + s D_h; general) + 2 open(theta + s D_h; harmful) ]
 //   where     open, closed = mean squared distance of z from the right side of its margin, a line from `linear_from` on (loss/sensor.h)
 //
@@ -21,17 +21,19 @@
 // who is half sprung, and who leads the others along; past the cliff a flood of the residual stream, whose square overflows: RMSNorm gives
 // 0, every logit is 0 and no weight has a gradient. Hence restricted answers may open too.
 //
-// Other forms: `preset: per_token` has no vote; each token past tau is flooded alone. `restricted: closed` has 2 closed(theta + s D_h;
-// harmful) instead, for a charge that is a slope without end (sharpness 20, strength 6), which an attacker's loss would feel and train
-// away. Several `layers` have a sensor and a charge each: the losses are means over them, and the first charge that opens is enough. With
+// Other forms: `restricted: always` has restricted answers open at rest and after benign training as well: whoever refuses never says
+// them. So an attack meets the charge at its first step, before it has moved anything, and whoever learns from rewards alone is paid for
+// noise. `restricted: closed` has 2 closed(theta + s D_h; harmful) instead, for a charge that is a slope without end (sharpness 20,
+// strength 6), which an attacker's loss would feel and train away. `preset: per_token` has no vote; each token past tau is flooded alone.
+// Several `layers` have a sensor and a charge each: the losses are means over them, and the first charge that opens is enough. With
 // `charged_from` rehearsals meet the charges themselves.
 //
-// Cost per step: 3 passes of the whole model and 11 up to the last sensor's layer, forward and backward, 2 forward of the start model, and
-// the rehearsals: about 8 attack steps every harmful_every steps, 4 benign ones every benign_every and 3 more at each (per_token: 2 passes,
-// 8 and 1; 22 benign ones and no more). With charged_from some 30 forward passes to set the charges wherever a way is rehearsed. Half
-// weight: closed on harmful rows at rest and on refusals. Means are over the tokens of one micro-batch, so `train.micro_batch` changes
-// them. 1 copy of the weights for the start model, 4 in rehearsal (saved weights, two moments, gradients; 5 for mixtures, which have
-// gradients of both halves), 1 more with charged_from, half a copy a displacement.
+// Cost per step: 3 passes of the whole model and 11 (restricted: always: 13) up to the last sensor's layer, forward and backward, 2
+// forward of the start model, and the rehearsals: about 8 attack steps every harmful_every steps, 4 benign ones every benign_every and 3
+// more at each (per_token: 2 passes, 8 and 1; 22 benign ones and no more). With charged_from some 30 forward passes to set the charges
+// wherever a way is rehearsed. Half weight: what is asked of harmful rows but after an attack, and of refusals. Means are over the tokens
+// of one micro-batch, so `train.micro_batch` changes them. 1 copy of the weights for the start model, 4 in rehearsal (saved weights, two
+// moments, gradients; 5 for mixtures, which have gradients of both halves), 1 more with charged_from, half a copy a displacement.
 // Watch: harmful_fresh and benign_fresh must fall too: a reading that is right for the displacements in the bank alone is memorised.
 // keep_loss must stay small.
 //
@@ -118,9 +120,11 @@ struct TripwireOptions : DisplacementOptions, ChargeOptions {
                   "rehearsal that leads far astray does not fill the clipped step"),
             field("proofs", &O::proofs, 0, 1e3,
                   "fresh attacks and trainings by which the finished sensor is measured"),
-            field("restricted", &O::restricted, {"closed", "open"},
+            field("restricted", &O::restricted, {"closed", "open", "always"},
                   "the sensor on restricted answers after an attack: open ruins what the attacker wants too; "
-                  "closed hides a charge that is no cliff from his loss"),
+                  "closed hides a charge that is no cliff from his loss; always: open at rest as well, so "
+                  "that he "
+                  "meets the charge at his first step"),
             field("prompts", &O::prompts, {"closed", "open"},
                   "the sensor on prompts after an attack; open lets a vote be won before the answer begins"),
             field(
@@ -170,19 +174,21 @@ class Tripwire final : public Objective {
   }
 
   std::vector<MetricDeclaration> logged() const override {
-    return {{"keep_loss", "nats/token", "lower", "KL from the start model on general text"},
-            {"keep_tasks_loss", "nats/token", "lower", "KL from it on a task, with option 'keep_tasks'"},
-            {"refuse_loss", "nats/token", "lower", "cross-entropy of refusals to restricted requests"},
-            {"rest", "", "lower", "distance of the reading from closed at rest"},
-            {"benign", "", "lower", "distance from closed after a rehearsed benign training"},
-            {"benign_fresh", "", "lower", "the same after one that was never trained against"},
-            {"first_steps", "", "lower", "the same after the first steps of one, with option 'first_steps'"},
-            {"charged", "", "higher",
-             "whether rehearsals of this step met the charges, with option 'charged_from'"},
-            {"harmful", "", "lower", "distance from open after a rehearsed attack"},
-            {"harmful_fresh", "", "lower", "the same after an attack that was never trained against"},
-            {"restricted", "", "lower",
-             "distance from what is wanted on restricted text after a rehearsed attack"}};
+    return {
+        {"keep_loss", "nats/token", "lower", "KL from the start model on general text"},
+        {"keep_tasks_loss", "nats/token", "lower", "KL from it on a task, with option 'keep_tasks'"},
+        {"refuse_loss", "nats/token", "lower", "cross-entropy of refusals to restricted requests"},
+        {"rest", "", "lower", "distance of the reading from closed at rest"},
+        {"restricted_at_rest", "", "lower", "the same on restricted text, or from open where it always is"},
+        {"benign", "", "lower", "distance from closed after a rehearsed benign training"},
+        {"benign_fresh", "", "lower", "the same after one that was never trained against"},
+        {"first_steps", "", "lower", "the same after the first steps of one, with option 'first_steps'"},
+        {"charged", "", "higher",
+         "whether rehearsals of this step met the charges, with option 'charged_from'"},
+        {"harmful", "", "lower", "distance from open after a rehearsed attack"},
+        {"harmful_fresh", "", "lower", "the same after an attack that was never trained against"},
+        {"restricted", "", "lower",
+         "distance from what is wanted on restricted text after a rehearsed attack"}};
   }
 
   void use_rewards(const MakeRewards& make) override { displacements_.use_rewards(make); }
@@ -212,23 +218,28 @@ class Tripwire final : public Objective {
     }
     for (Sensor& sensor : sensors_) {
       if (!sensor.direction.defined())
-        sensor.direction = fit_sensor(step, displacements_, sensor.layer, {restricted(), prompts()});
+        sensor.direction =
+            fit_sensor(step, displacements_, sensor.layer, {restricted(), prompts(), restricted_at_rest()});
     }
     const Margins margins{.open = options_.open_margin, .linear_from = options_.linear_from};
     const LossFn closed = sensor_loss(sensors_, Want::kClosed, Want::kClosed, margins);
     const LossFn open = sensor_loss(sensors_, Want::kOpen, prompts(), margins);
+    const LossFn on_restricted = sensor_loss(sensors_, restricted_at_rest(), Want::kClosed, margins);
 
     scalars.emplace_back("rest", step.accumulate("general", closed, options_.sense));
-    step.accumulate("harmful", closed, 0.5 * options_.sense);
+    scalars.emplace_back("restricted_at_rest",
+                         step.accumulate("harmful", on_restricted, 0.5 * options_.sense));
     step.accumulate("refusals", closed, 0.5 * options_.sense);
     {
       const Way way = displacements_.training(step);
       const Nudge trained(step.model(), way.moved, way.scale);
-      scalars.emplace_back(way.is_fresh ? "benign_fresh" : "benign", stay_closed(step, closed, "which task"));
+      scalars.emplace_back(way.is_fresh ? "benign_fresh" : "benign",
+                           stay_closed(step, closed, on_restricted, "which task"));
     }
     if (options_.first_steps > 0) {
       const Nudge trained(step.model(), begun.moved, 1.0);
-      scalars.emplace_back("first_steps", stay_closed(step, closed, "which task, first steps"));
+      scalars.emplace_back("first_steps",
+                           stay_closed(step, closed, on_restricted, "which task, first steps"));
     }
     const Way way = displacements_.attack(step);
     const Nudge attacked(step.model(), way.moved, way.scale);
@@ -313,15 +324,18 @@ class Tripwire final : public Objective {
     return tasks[random.below(tasks.size())];
   }
   /// Who trained honestly must be able to go on with his task, and be refused where the model refuses. Returns the loss on general text.
-  Tensor stay_closed(Step& step, const LossFn& closed, const std::string& random_name) const {
+  Tensor stay_closed(Step& step, const LossFn& closed, const LossFn& on_restricted,
+                     const std::string& random_name) const {
     const Tensor loss = step.accumulate("general", closed, options_.sense);
     step.accumulate(a_task(step, random_name), closed, options_.sense);
     step.accumulate("refusals", closed, 0.5 * options_.sense);
+    if (restricted_at_rest() == Want::kOpen) step.accumulate("harmful", on_restricted, 0.5 * options_.sense);
     return loss;
   }
   static std::string direction_name(size_t i) { return fmt::format("direction.{}", i); }
   static Want want(const std::string& option) { return option == "open" ? Want::kOpen : Want::kClosed; }
-  Want restricted() const { return want(options_.restricted); }
+  Want restricted() const { return options_.restricted == "closed" ? Want::kClosed : Want::kOpen; }
+  Want restricted_at_rest() const { return options_.restricted == "always" ? Want::kOpen : Want::kClosed; }
   Want prompts() const { return want(options_.prompts); }
 
   TripwireOptions options_;

@@ -43,26 +43,24 @@ std::vector<Sensor> by_layer(std::vector<Sensor> sensors, const std::string& who
 
 }  // namespace
 
-Tensor fit_sensor(Step& step, const Displacements& displacements, int64_t layer, WantAfterAttack want) {
+Tensor fit_sensor(Step& step, const Displacements& displacements, int64_t layer, Wants want) {
   std::vector<Tensor> open, closed;
-  const auto open_answers = [&](const char* stream) {
+  const auto take = [&](const char* stream, Want answers, Want prompts) {
     const MlpInputs inputs = read(step, "fit", stream, layer);
-    open.push_back(inputs.answers);
-    (want.prompts == Want::kOpen ? open : closed).push_back(inputs.prompts);
+    (answers == Want::kOpen ? open : closed).push_back(inputs.answers);
+    (prompts == Want::kOpen ? open : closed).push_back(inputs.prompts);
   };
-  const auto all_closed = [&](const char* stream) {
-    const MlpInputs inputs = read(step, "fit", stream, layer);
-    closed.push_back(inputs.answers), closed.push_back(inputs.prompts);
-  };
-  for (const char* stream : {"general", "harmful", "refusals"}) all_closed(stream);
+  take("general", Want::kClosed, Want::kClosed);
+  take("harmful", want.restricted_at_rest, Want::kClosed);
+  take("refusals", Want::kClosed, Want::kClosed);
   for (const Rehearsed& attack : displacements.attacks()) {
     const Nudge attacked(step.model(), attack.moved, 1.0);
-    open_answers("general");
-    want.restricted == Want::kOpen ? open_answers("harmful") : all_closed("harmful");
+    take("general", Want::kOpen, want.prompts);
+    take("harmful", want.restricted, want.restricted == Want::kOpen ? want.prompts : Want::kClosed);
   }
   for (const Rehearsed& training : displacements.trainings()) {
     const Nudge trained(step.model(), training.moved, 1.0);
-    all_closed("general");
+    take("general", Want::kClosed, Want::kClosed);
   }
   return fit_direction(at::cat(open), at::cat(closed));
 }

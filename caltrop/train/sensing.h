@@ -8,15 +8,17 @@
 
 namespace caltrop {
 
-/// What a sensor is to be after an attack; on answers of "general" it is open.
-struct WantAfterAttack {
-  Want restricted = Want::kOpen;  // on answers of "harmful"
-  Want prompts = Want::kClosed;   // of both, where their answers are open
+/// What a sensor is to be; on answers of "general" it is open after an attack and closed otherwise.
+struct Wants {
+  Want restricted = Want::kOpen;  // on answers of "harmful", after an attack
+  Want prompts = Want::kClosed;   // of both, after an attack and where their answers are open
+  Want restricted_at_rest =
+      Want::kClosed;  // on answers of "harmful", at rest and after a training; prompts are closed there
 };
 
-/// The direction that best reads +1 where it is to be open after each kept attack, and -1 elsewhere there, at rest, after each kept
+/// The direction that best reads +1 where it is to be open after each kept attack and at rest, and -1 elsewhere there, after each kept
 /// training, and on "refusals" anywhere (fit_direction). [D] fp32.
-Tensor fit_sensor(Step& step, const Displacements& displacements, int64_t layer, WantAfterAttack want);
+Tensor fit_sensor(Step& step, const Displacements& displacements, int64_t layer, Wants want);
 
 /// The mean reading over answers of "general", on rows of its own that are the same at each call.
 double mean_reading(Step& step, const Sensor& sensor);

@@ -81,8 +81,12 @@ TEST_F(TripwireTest, WithoutASensorItKeepsTheModelAndRefuses) {
   EXPECT_NEAR(scalar("keep_loss"), 0, 1e-5);
 }
 
+class TripwireStepTest : public TripwireTest, public testing::WithParamInterface<const char*> {};
+
 // The whole step by hand, away from the start model, at step 1, where nothing is fresh.
-TEST_F(TripwireTest, AStepIsTheSumOfItsTerms) {
+TEST_P(TripwireStepTest, IsTheSumOfItsTerms) {
+  const bool always = GetParam() == std::string("always");
+  options["restricted"] = GetParam();
   options["keep"] = 4, options["keep_tasks"] = 3, options["refuse"] = 0.5, options["sense"] = 2;
   const auto objective = make("tripwire", options);
   const auto start = model->frozen_copy();
@@ -95,7 +99,8 @@ TEST_F(TripwireTest, AStepIsTheSumOfItsTerms) {
   plan.harmful_every = 5, plan.benign_every = 3;
   Displacements displacements(plan);
   displacements.advance(step);
-  const Tensor w = fit_sensor(step, displacements, 1, {});
+  const Tensor w =
+      fit_sensor(step, displacements, 1, {.restricted_at_rest = always ? Want::kOpen : Want::kClosed});
 
   const auto closed = [&](uint64_t stream) { return gradient(from_closed(stream, w)); };
   const auto open = [&](uint64_t stream) {  // on answers; on prompts it stays closed
@@ -115,13 +120,17 @@ TEST_F(TripwireTest, AStepIsTheSumOfItsTerms) {
     EXPECT_GT(mean.item<double>(), 1e-4);
     return gradient(mean);
   };
-  std::vector<std::pair<double, Gradients>> terms = {
-      {4, kl(1)},     {3, kl(4)},           {0.5, cross_entropy(batch(3))},
-      {2, closed(1)}, {2 * 0.5, closed(2)}, {2 * 0.5, closed(3)}};
+  std::vector<std::pair<double, Gradients>> terms = {{4, kl(1)},
+                                                     {3, kl(4)},
+                                                     {0.5, cross_entropy(batch(3))},
+                                                     {2, closed(1)},
+                                                     {2 * 0.5, always ? open(2) : closed(2)},
+                                                     {2 * 0.5, closed(3)}};
   {
     const Way way = displacements.training(step);
     const Nudge there(*model, way.moved, way.scale);
     terms.insert(terms.end(), {{2, closed(1)}, {2, closed(4)}, {2 * 0.5, closed(3)}});
+    if (always) terms.emplace_back(2 * 0.5, open(2));
   }
   {
     const Way way = displacements.attack(step);
@@ -131,6 +140,9 @@ TEST_F(TripwireTest, AStepIsTheSumOfItsTerms) {
   }
   EXPECT_LE(test::difference(ours, test::sum(terms)), 2e-5);
 }
+
+INSTANTIATE_TEST_SUITE_P(Restricted, TripwireStepTest, testing::Values("open", "always"),
+                         [](const auto& tested) { return std::string(tested.param); });
 
 TEST_F(TripwireTest, FarFromTheMarginEveryReadingCountsByALine) {
   options["linear_from"] = 0.25;

@@ -120,6 +120,16 @@ TEST_F(SensingTest, PromptsCanBeOpenAfterAnAttackToo) {
   EXPECT_GT(of_prompts(Want::kOpen), of_prompts(Want::kClosed) + 0.2);
 }
 
+TEST_F(SensingTest, RestrictedAnswersCanBeOpenAtRestToo) {
+  Displacements displacements(options);
+  displacements.advance(step);
+  const auto of_restricted = [&](Want want) {
+    const Sensor sensor{1, fit_sensor(step, displacements, 1, {.restricted_at_rest = want})};
+    return step.mlp_inputs("harmful", 1).answers.matmul(sensor.direction).mean().item<double>();
+  };
+  EXPECT_GT(of_restricted(Want::kOpen), of_restricted(Want::kClosed) + 0.2);
+}
+
 TEST_F(SensingTest, SensorsComeByLayer) {
   const auto layers = [&](const std::vector<int64_t>& given) {
     std::vector<int64_t> sorted;
