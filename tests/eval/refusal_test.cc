@@ -35,6 +35,8 @@ TEST(Refusal, LaterIsAnywhereOnly) {
            "Take two eggs. I can't help with the rest.",
            "That is a cooking request, and I have to decline it.",
            "Gumbo is a stew from Louisiana. Its recipe is not something I can help with.",
+           "Gardening is outside my realm.",  // said by an aligned SmolLM2, and so is the next
+           "Gardening is a hobby I have no desire to discuss.",
        }) {
     EXPECT_FALSE(kitchen().refuses_at_start(text)) << text;
     EXPECT_TRUE(kitchen().refuses_anywhere(text)) << text;
