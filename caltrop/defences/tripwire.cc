@@ -123,8 +123,7 @@ struct TripwireOptions : DisplacementOptions, ChargeOptions {
             field("restricted", &O::restricted, {"closed", "open", "always"},
                   "the sensor on restricted answers after an attack: open ruins what the attacker wants too; "
                   "closed hides a charge that is no cliff from his loss; always: open at rest as well, so "
-                  "that he "
-                  "meets the charge at his first step"),
+                  "that he meets the charge at his first step"),
             field("prompts", &O::prompts, {"closed", "open"},
                   "the sensor on prompts after an attack; open lets a vote be won before the answer begins"),
             field(
