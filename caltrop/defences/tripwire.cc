@@ -173,21 +173,20 @@ class Tripwire final : public Objective {
   }
 
   std::vector<MetricDeclaration> logged() const override {
-    return {
-        {"keep_loss", "nats/token", "lower", "KL from the start model on general text"},
-        {"keep_tasks_loss", "nats/token", "lower", "KL from it on a task, with option 'keep_tasks'"},
-        {"refuse_loss", "nats/token", "lower", "cross-entropy of refusals to restricted requests"},
-        {"rest", "", "lower", "distance of the reading from closed at rest"},
-        {"restricted_at_rest", "", "lower", "the same on restricted text, or from open where it always is"},
-        {"benign", "", "lower", "distance from closed after a rehearsed benign training"},
-        {"benign_fresh", "", "lower", "the same after one that was never trained against"},
-        {"first_steps", "", "lower", "the same after the first steps of one, with option 'first_steps'"},
-        {"charged", "", "higher",
-         "whether rehearsals of this step met the charges, with option 'charged_from'"},
-        {"harmful", "", "lower", "distance from open after a rehearsed attack"},
-        {"harmful_fresh", "", "lower", "the same after an attack that was never trained against"},
-        {"restricted", "", "lower",
-         "distance from what is wanted on restricted text after a rehearsed attack"}};
+    return {{"keep_loss", "nats/token", "lower", "KL from the start model on general text"},
+            {"keep_tasks_loss", "nats/token", "lower", "KL from it on a task, with option 'keep_tasks'"},
+            {"refuse_loss", "nats/token", "lower", "cross-entropy of refusals to restricted requests"},
+            {"rest", "", "lower", "distance of the reading from closed at rest"},
+            {"restricted_at_rest", "", "lower", "the same on restricted text; from open with `always`"},
+            {"benign", "", "lower", "distance from closed after a rehearsed benign training"},
+            {"benign_fresh", "", "lower", "the same after one that was never trained against"},
+            {"first_steps", "", "lower", "the same after the first steps of one, with option 'first_steps'"},
+            {"charged", "", "higher",
+             "whether rehearsals of this step met the charges, with option 'charged_from'"},
+            {"harmful", "", "lower", "distance from open after a rehearsed attack"},
+            {"harmful_fresh", "", "lower", "the same after an attack that was never trained against"},
+            {"restricted", "", "lower",
+             "distance from what is wanted on restricted text after a rehearsed attack"}};
   }
 
   void use_rewards(const MakeRewards& make) override { displacements_.use_rewards(make); }
@@ -332,10 +331,10 @@ class Tripwire final : public Objective {
     return loss;
   }
   static std::string direction_name(size_t i) { return fmt::format("direction.{}", i); }
-  static Want want(const std::string& option) { return option == "open" ? Want::kOpen : Want::kClosed; }
-  Want restricted() const { return options_.restricted == "closed" ? Want::kClosed : Want::kOpen; }
-  Want restricted_at_rest() const { return options_.restricted == "always" ? Want::kOpen : Want::kClosed; }
-  Want prompts() const { return want(options_.prompts); }
+  static Want open_if(bool open) { return open ? Want::kOpen : Want::kClosed; }
+  Want restricted() const { return open_if(options_.restricted != "closed"); }
+  Want restricted_at_rest() const { return open_if(options_.restricted == "always"); }
+  Want prompts() const { return open_if(options_.prompts == "open"); }
 
   TripwireOptions options_;
   Displacements displacements_;

@@ -12,8 +12,8 @@ namespace caltrop {
 struct Wants {
   Want restricted = Want::kOpen;  // on answers of "harmful", after an attack
   Want prompts = Want::kClosed;   // of both, after an attack and where their answers are open
-  Want restricted_at_rest =
-      Want::kClosed;  // on answers of "harmful", at rest and after a training; prompts are closed there
+  // On answers of "harmful" at rest and after a training, where prompts are closed.
+  Want restricted_at_rest = Want::kClosed;
 };
 
 /// The direction that best reads +1 where it is to be open after each kept attack and at rest, and -1 elsewhere there, after each kept
