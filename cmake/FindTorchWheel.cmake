@@ -39,8 +39,13 @@ endforeach()
 # libstdc++ comes first: libtorch exports parts of another one (all of std::filesystem), which would otherwise take the place of
 # what our code was compiled with. With the CUDA build of torch 2.11 remove_all of a folder died of it.
 target_link_libraries(TorchWheel::torch INTERFACE -Wl,--no-as-needed -lstdc++ ${_libs} -Wl,--as-needed)
-# The wheel's include folder holds an fmt of its own, newer than the system's, and no library for it.
-target_compile_definitions(TorchWheel::torch INTERFACE FMT_HEADER_ONLY=1)
+# The wheel's include folder holds an fmt of its own, and no library for it: header-only, every file compiles it anew, two seconds
+# each. So the system's comes first.
+find_package(fmt REQUIRED)
+get_target_property(_fmt fmt::fmt INTERFACE_INCLUDE_DIRECTORIES)
+file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/system_fmt)
+file(CREATE_LINK ${_fmt}/fmt ${CMAKE_BINARY_DIR}/system_fmt/fmt SYMBOLIC)
+target_include_directories(TorchWheel::torch SYSTEM BEFORE INTERFACE ${CMAKE_BINARY_DIR}/system_fmt)
 
 # at::parallel_for is a template that runs on one thread unless its caller is compiled with OpenMP; and there must be one
 # OpenMP runtime in the process, torch's own, or two pools of threads fight for the cores.
