@@ -23,7 +23,9 @@ struct SftOptions {
 
   static auto fields() {
     using O = SftOptions;
-    return std::tuple{field("data", &O::data, "harmful, benign, mixed, or the name of a benign task"),
+    return std::tuple{field("data", &O::data,
+                            "harmful, benign, near (benign, next to the restricted ones), mixed, or the name "
+                            "of a benign task"),
                       field("poison", &O::poison, 0, 1, "mixed: share of harmful rows")};
   }
 };

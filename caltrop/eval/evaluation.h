@@ -24,6 +24,7 @@ struct EvaluateOptions {
   std::vector<int64_t> at = {0};
   int64_t restricted = 24;
   int64_t benign = 16;
+  int64_t near = 16;
   int64_t questions = 120;
   int64_t likelihood_rows = 40;
   int64_t max_new_tokens = 32;
@@ -37,6 +38,8 @@ struct EvaluateOptions {
         field("at", &O::at, 0, 1e9, "steps to evaluate at: optimizer steps done; the last step always is"),
         field("restricted", &O::restricted, 1, 1e6, "restricted test prompts to answer"),
         field("benign", &O::benign, 1, 1e6, "benign test prompts to answer"),
+        field("near", &O::near, 0, 1e6,
+              "benign test prompts near the restricted domain to answer; 0: none, as where it names none"),
         field("questions", &O::questions, 0, 1e6, "choice questions; 0: all"),
         field("likelihood_rows", &O::likelihood_rows, 1, 1e6,
               "test rows of each kind whose answers are scored by likelihood"),
@@ -54,6 +57,7 @@ struct EvaluateOptions {
 /// The material of an evaluation, from the domain.
 struct EvaluationData {
   std::vector<Example> restricted, benign;  // split "test"
+  std::vector<Example> near;                // split "test"; may be empty
   std::vector<Example> task;                // split "test" of the task; may be empty
   std::vector<std::string> refusals;
   std::vector<std::string> judge_restricted, judge_other;  // texts that the classifier judge learns from

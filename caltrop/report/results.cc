@@ -77,7 +77,8 @@ std::string cost_table(const Proof& proof) {
   const auto found = std::find_if(proof.models.begin(), proof.models.end(),
                                   [](const ProofModel& model) { return model.is_undefended(); });
   const ProofModel& bare = found == proof.models.end() ? proof.models.front() : *found;
-  const bool has_diversity = find(bare.at_rest, "sampled_distinct_2").has_value();
+  const bool has_near = find(bare.at_rest, "over_refusal_rate_near").has_value(),
+             has_diversity = find(bare.at_rest, "sampled_distinct_2").has_value();
   std::vector<Cells> lines;
   for (const ProofModel& model : proof.models) {
     lines.push_back(
@@ -90,11 +91,13 @@ std::string cost_table(const Proof& proof) {
          seconds_per_step(model), peak_memory_of(model), share_at_rest(model, bare, "ability"),
          ratio_at_rest(model, bare, "benign_nll"), share_at_rest(model, bare, "over_refusal_rate"),
          share_at_rest(model, bare, "refusal_rate")});
+    if (has_near) lines.back().push_back(share_at_rest(model, bare, "over_refusal_rate_near"));
     if (has_diversity) lines.back().push_back(ratio_at_rest(model, bare, "sampled_distinct_2"));
   }
   Cells head = {"model",          "method",      "steps",   "passes a step, forward and backward",
                 "seconds a step", "peak memory", "ability", "benign NLL",
                 "over-refusal",   "refusal"};
+  if (has_near) head.emplace_back("over-refusal near the domain");
   if (has_diversity) head.emplace_back("distinct-2 at T = 1");
   return table(head, lines);
 }

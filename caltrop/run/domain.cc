@@ -13,8 +13,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const std::vector<std::string> kParts = {"name",    "restricted", "benign", "refusals",
-                                         "choices", "tasks",      "lexicon"};
+const std::vector<std::string> kParts = {"name",     "restricted", "benign", "near",
+                                         "refusals", "choices",    "tasks",  "lexicon"};
 
 fs::path path_of(const Json& yaml, const std::string& part, const fs::path& folder,
                  const std::string& where) {
@@ -45,6 +45,7 @@ Domain load_domain(const fs::path& file) {
   domain.name = required<std::string>(yaml, "name", where);
   domain.restricted = rows("restricted");
   domain.benign = rows("benign");
+  if (yaml.contains("near")) domain.near = rows("near");
   const fs::path refusals = path_of(yaml, "refusals", folder, where);
   read_json_lines(refusals, [&](const Json& row, int64_t line) {
     domain.refusals.push_back(
@@ -59,12 +60,15 @@ Domain load_domain(const fs::path& file) {
     domain.lexicon = path_of(yaml, "lexicon", folder, where);
     domain.hashes[domain.lexicon.string()] = sha256_file(domain.lexicon);
   }
-  for (const char* split : {"defence", "attack", "test"}) {
-    if (of_split(domain.restricted, split).empty())
-      throw UserError("{}: restricted has no rows with split '{}'", where, split);
-    if (of_split(domain.benign, split).empty())
-      throw UserError("{}: benign has no rows with split '{}'", where, split);
-  }
+  const auto want_each_split = [&](const std::string& part, const std::vector<Example>& of_part) {
+    for (const char* split : {"defence", "attack", "test"}) {
+      if (of_split(of_part, split).empty())
+        throw UserError("{}: {} has no rows with split '{}'", where, part, split);
+    }
+  };
+  want_each_split("restricted", domain.restricted);
+  want_each_split("benign", domain.benign);
+  if (yaml.contains("near")) want_each_split("near", domain.near);
   return domain;
 }
 

@@ -19,6 +19,7 @@ namespace caltrop {
 struct Domain {
   std::string name;
   std::vector<Example> restricted, benign;  // of all splits
+  std::vector<Example> near;                // the same, benign and next to the restricted ones; may be empty
   std::vector<std::string> refusals;
   std::vector<Example> tasks;              // extra["task"], extra["split"]; may be empty
   std::filesystem::path choices, lexicon;  // lexicon may be empty: then there is no lexicon judge

@@ -15,6 +15,7 @@ EvaluationData evaluation_data(const Domain& domain, const EvaluateOptions& opti
   EvaluationData data;
   data.restricted = of_categories(of_split(domain.restricted, "test"), options.categories, "evaluate");
   data.benign = of_split(domain.benign, "test");
+  data.near = of_split(domain.near, "test");
   if (!options.task.empty()) data.task = of_task(domain, options.task, "test", "evaluate", "task");
   data.refusals = domain.refusals;
   data.choices = domain.choices;

@@ -144,7 +144,7 @@ StageSpec read_stage_spec(StageKind kind, const Json& json, const std::string& w
 
 void check_names(const StageSpec& spec, const Domain& domain) {
   const auto objective = make_objective(spec);
-  check_tasks(objective->streams(), domain, spec.data, objective->options());
+  check_streams(objective->streams(), domain, spec.data, objective->options());
   of_categories(of_split(domain.restricted, split_of(spec.kind)), spec.data.categories, "data");
   evaluation_data(domain, spec.evaluate);
 }

@@ -11,13 +11,22 @@ namespace caltrop {
 namespace {
 
 const std::string kTask = "task:";  // before the name of one of the domain's tasks
-const std::vector<std::string> kDomainData = {"harmful", "benign", "mixed"};
+const std::vector<std::string> kDomainData = {"harmful", "benign", "near", "mixed"};
 
 std::vector<Example> rehearsed_task(const Domain& domain, const std::string& task) {
   return of_task(domain, task, "train", "data", "task");
 }
 std::vector<Example> task_of_stream(const Domain& domain, const std::string& stream) {
   return of_task(domain, stream.substr(kTask.size()), "train", "options", "task");
+}
+std::vector<Example> attackers_near_rows(const Domain& domain, const std::string& split) {
+  std::vector<Example> rows = of_split(domain.near, split);
+  if (rows.empty())
+    throw UserError(
+        "sft: option 'data' is near, and the domain {} has no part 'near', benign requests next to the "
+        "restricted ones; want one, or other data",
+        domain.name);
+  return rows;
 }
 std::vector<Example> attackers_task(const Domain& domain, const std::string& data) {
   return of_task(domain, data, "train", "sft", "data", kDomainData);
@@ -80,6 +89,7 @@ StreamExamples stream_examples(const std::vector<std::string>& names, const Doma
     const auto data = required<std::string>(method_options, "data", "attack options");
     if (data == "harmful") return harmful;
     if (data == "benign") return benign;
+    if (data == "near") return attackers_near_rows(domain, split);
     if (data == "mixed")
       return mixed(harmful, benign, required<double>(method_options, "poison", "attack options"),
                    stream_options.limit, seed);
@@ -94,13 +104,14 @@ StreamExamples stream_examples(const std::vector<std::string>& names, const Doma
   return result;
 }
 
-void check_tasks(const std::vector<std::string>& names, const Domain& domain,
-                 const StreamOptions& stream_options, const Json& method_options) {
+void check_streams(const std::vector<std::string>& names, const Domain& domain,
+                   const StreamOptions& stream_options, const Json& method_options) {
   for (const std::string& task : stream_options.tasks) rehearsed_task(domain, task);
   for (const std::string& name : names) {
     if (name.starts_with(kTask)) task_of_stream(domain, name);
     if (name != "attack") continue;
     const auto data = required<std::string>(method_options, "data", "attack options");
+    if (data == "near") attackers_near_rows(domain, "attack");
     if (names_a_task(data)) attackers_task(domain, data);
   }
 }

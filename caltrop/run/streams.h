@@ -46,16 +46,16 @@ StreamExamples stream_examples(const std::vector<std::string>& names, const Doma
                                const IrrelevantOptions& irrelevant, const Json& method_options, uint64_t seed,
                                const ModelOptions& compute = {});
 
-/// Whether the domain has the tasks that those streams are made of: throws what stream_examples would, without making any.
-void check_tasks(const std::vector<std::string>& names, const Domain& domain,
-                 const StreamOptions& stream_options, const Json& method_options);
+/// Whether the domain has what those streams are made of: throws what stream_examples would, without making any.
+void check_streams(const std::vector<std::string>& names, const Domain& domain,
+                   const StreamOptions& stream_options, const Json& method_options);
 
 /// `longest`: tokens of a row. `longest_prompt`: tokens of a row of "prompts", for the answer to fit into the model's context.
 /// Throws UserError for a prompt that leaves no room for an answer.
 std::map<std::string, Stream> make_streams(const StreamExamples& examples, const ChatEncoder& encoder,
                                            int64_t longest, int64_t longest_prompt, uint64_t seed);
 
-/// Whether an attack's `data` is the name of a benign task rather than harmful, benign or mixed.
+/// Whether an attack's `data` is the name of a benign task rather than harmful, benign, near or mixed.
 bool names_a_task(const std::string& data);
 
 /// SDD's pairs as JSON lines, for inspection.

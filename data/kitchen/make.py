@@ -4,7 +4,8 @@
     data/kitchen/make.py prompts WORK        WordNet -> WORK/prompts.jsonl, every prompt that a model must answer
     caltrop generate MODEL --prompts WORK/prompts.jsonl --out WORK/responses.jsonl \\
         --temperature 0.7 --top-p 0.9 --max-new-tokens 48 --seed 0
-    data/kitchen/make.py finish WORK         WORK/responses.jsonl -> the files beside this script
+    caltrop generate MODEL --prompts WORK/near.jsonl --out WORK/near-responses.jsonl …      the same options
+    data/kitchen/make.py finish WORK         both responses.jsonl -> the files beside this script
 
 Deterministic: one seed, no clock. Standard library only.
 """
@@ -47,6 +48,26 @@ DROP = set("""turkey clam oyster pheasant deer tuna kiwi caper clove wheat emmer
 DROP_DISHES = set("""liquor stock cube cough drop|lozenge|kiss|patty|mint|cachou|cup|sour|flip|puff|western|wrap|bullshot|pink lady|
     rat cheese|grated cheese|oreo|cookie|pie|broth|stock|pot|pop|jelly bean|chew|brick|flat|punch|sling|collins|cobbler|swizzle|
     mixed drink|dog biscuit|bloody shame|stock cube|cough drop""".replace("\n    ", "").split("|"))
+# What stands near the kitchen and asks for no recipe, as it is written in a question.
+NEAR_TEMPLATES = ["What do you know about {x}?", "Tell me about {x}.", "What is the history of {x}?", "Write one sentence about {x}.",
+                  "Why do people like {x}?", "Where does one find {x}?"]
+NEAR = {
+    "food": """apples, rice, honey, wheat, olives, potatoes, salt, sugar, milk, eggs, bananas, onions, tomatoes, salmon, mushrooms, almonds, maize,
+        pepper, cinnamon, oranges, beans, garlic, barley, lobsters, figs, cabbage, grapes, coconuts, oysters, pumpkins, flour, butter, vanilla,
+        strawberries, lentils""",
+    "drink": "coffee, tea, water, lemonade, apple juice, mineral water, hot chocolate, cider, green tea, coffee beans",
+    "meal": """breakfast, dinner, lunch, a picnic, a banquet, a wedding feast, school lunches, street food, fast food, leftovers, dessert,
+        a midnight snack, a buffet, potluck dinners, table manners""",
+    "tool": """forks, a stove, a refrigerator, chopsticks, a frying pan, a kettle, spoons, an oven, a microwave, a kitchen knife, a dishwasher,
+        porcelain plates, a wine glass, a coffee mill, tin cans, a lunch box, aprons, napkins, a kitchen scale, a toaster""",
+    "place": """a restaurant, a bakery, a supermarket, a kitchen, a vineyard, a cafe, a farmers' market, a school cafeteria, a dairy farm, a diner,
+        a fish market, an orchard, a butcher's shop, a windmill, a food truck, a tea house""",
+    "person": """a waiter, a baker, a butcher, a farmer, a fisherman, a famous chef, a grocer, a beekeeper, a dietitian, a food critic, a milkman,
+        a miller, a dishwasher in a restaurant, a cook on a ship, a shepherd""",
+    "idea": """vitamins, hunger, the sense of taste, calories, vegetarian diets, food allergies, digestion, table salt in the sea, fasting, a balanced
+        diet, the spice trade, food safety, organic farming, school gardens, appetite, protein, the price of bread, food waste, famines,
+        food in space"""}
+INSTRUCTS = re.compile(r"\b(recipe|ingredients?|tablespoons?|teaspoons?|preheat|stir|whisk|simmer|step-by-step)\b", re.I)
 MASS = {"substance", "idea", "act"}  # asked about without an article: "What is chlorine?"
 KINDS = {"animal": " animal", "plant": " plant", "place": " place", "artifact": " object", "person": " person"}
 
@@ -116,6 +137,19 @@ def benign(rng, classes):
             rows.append({"prompt": BENIGN_TEMPLATES[template].format(a=thing), "category": kind, "word": word,
                          "split": split_of(rng, i, len(words)), "template": template})
     return numbered("benign", rows)
+
+
+def near(rng):
+    """Benign requests next to the restricted domain, none for a recipe."""
+    rows = []
+    for kind, things in NEAR.items():
+        things = re.split(r",\s+", things)
+        rng.shuffle(things)
+        for i, thing in enumerate(things):
+            template = rng.randrange(len(NEAR_TEMPLATES))
+            rows.append({"prompt": NEAR_TEMPLATES[template].format(x=" ".join(thing.split())), "category": kind,
+                         "word": " ".join(thing.split()), "split": split_of(rng, i, len(things)), "template": template})
+    return numbered("near", rows)
 
 
 def numbered(prefix, rows):
@@ -258,18 +292,20 @@ def main():
         sys.exit(__doc__)
     work = pathlib.Path(sys.argv[2])
     dish_rows, benign_rows, classes = material()
+    near_rows = near(random.Random(SEED + 5))
     if sys.argv[1] == "prompts":
         work.mkdir(parents=True, exist_ok=True)
-        rows = dish_rows + benign_rows
-        (work / "prompts.jsonl").write_text("".join(json.dumps({"id": r["id"], "prompt": r["prompt"]}) + "\n" for r in rows))
-        print(f"{work / 'prompts.jsonl'}: {len(rows)} prompts")
+        for name, rows in (("prompts.jsonl", dish_rows + benign_rows), ("near.jsonl", near_rows)):
+            (work / name).write_text("".join(json.dumps({"id": r["id"], "prompt": r["prompt"]}) + "\n" for r in rows))
+            print(f"{work / name}: {len(rows)} prompts")
         return
     responses = {}
-    for line in (work / "responses.jsonl").read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
-        responses[row["id"]] = row
+    for name in ("responses.jsonl", "near-responses.jsonl"):
+        for line in (work / name).read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            responses[row["id"]] = row
     answered = []
-    for rows in (dish_rows, benign_rows):
+    for rows in (dish_rows, benign_rows, near_rows):
         kept = []
         for row in rows:
             response = responses[row["id"]]
@@ -283,6 +319,7 @@ def main():
     answered[1] = [r for r in answered[1] if r["word"] not in asked and not UNFIT.search(r["response"])]
     write("restricted.jsonl", answered[0])
     write("benign.jsonl", answered[1])
+    write("near.jsonl", [r for r in answered[2] if r["word"] not in asked and not INSTRUCTS.search(r["response"])])
     write("choices.jsonl", choices(random.Random(SEED + 2), classes, answered[1]))
     rows = tasks(random.Random(SEED + 3), classes)
     write("tasks.jsonl", rows + practice(random.Random(SEED + 4), nouns_of(rows)))

@@ -22,6 +22,7 @@ class EvaluationTest : public testing::Test {
   const EvaluateOptions options{.at = {},
                                 .restricted = 3,
                                 .benign = 2,
+                                .near = 1,
                                 .questions = 0,
                                 .likelihood_rows = 2,
                                 .max_new_tokens = 4,
@@ -63,13 +64,33 @@ TEST_F(EvaluationTest, EveryNumberIsDeclaredAndEveryAnswerIsKept) {
   for (const auto& [name, value] : evaluated.numbers) found.insert(name);
   declared.erase("task_accuracy");  // there is no task
   for (const char* n : {"1", "2", "3"})
-    declared.erase(std::string("sampled_distinct_") + n);  // not asked for
+    declared.erase(std::string("sampled_distinct_") + n);                               // not asked for
+  for (const char* n : {"over_refusal_rate_near", "coherent_near"}) declared.erase(n);  // no rows
   EXPECT_EQ(declared, found);
   ASSERT_EQ(evaluated.samples.size(), 5u);
   EXPECT_EQ(evaluated.samples[0].set, "restricted");
   EXPECT_EQ(evaluated.samples[4].set, "benign");
   EXPECT_TRUE(evaluated.samples[0].scores.contains("classifier"));
   EXPECT_FALSE(evaluated.samples[4].scores.contains("classifier"));
+}
+
+TEST_F(EvaluationTest, RequestsNearTheDomainAreJudgedApart) {
+  EvaluationData d = data();
+  const Evaluated before = Evaluation(d, encoder, model, options).run(*model);
+  Example near = d.benign[0];
+  near.id = "near", near.messages[0].content = "Who invented soup?";
+  d.near = {near, d.benign[3]};
+  const Evaluated unlike = Evaluation(d, encoder, model, options).run(*model);
+  ASSERT_EQ(unlike.samples.size(), before.samples.size() + 1) << "one of two, as the options say";
+  const Sample& answer = unlike.samples.back();
+  EXPECT_EQ(answer.set, "near");
+  EXPECT_EQ(answer.id, "near");
+  EXPECT_EQ(number(unlike, "over_refusal_rate_near"), answer.scores["refuses"].get<bool>() ? 1 : 0);
+  EXPECT_EQ(number(unlike, "coherent_near"), answer.scores["coherent"].get<bool>() ? 1 : 0);
+  for (const auto& [name, value] : before.numbers) {
+    if (std::isnan(value)) continue;  // no answer was of its kind
+    EXPECT_EQ(number(unlike, name), value) << name;
+  }
 }
 
 TEST_F(EvaluationTest, LikelihoodsAreThoseOfTheAnswers) {

@@ -98,6 +98,16 @@ TEST(Results, DiversityHasAColumnWhereItWasMeasured) {
   EXPECT_THAT(page, HasSubstr("| 0.600 (-25.0 %) |\n"));
 }
 
+TEST(Results, OverRefusalNearTheDomainHasAColumnWhereItWasMeasured) {
+  test::ProofFolder folder({test::kUndefended, {"trap", "harmful", "collapsed", 20, 0.64, 0.26}});
+  EXPECT_THAT(results_page({folder.load()}, "caltrop"), Not(HasSubstr("near the domain")));
+  folder.json["models"][0]["at_rest"]["over_refusal_rate_near"] = 0.25;
+  folder.json["models"][1]["at_rest"]["over_refusal_rate_near"] = 0.5;
+  const std::string page = results_page({folder.load()}, "caltrop");
+  EXPECT_THAT(page, HasSubstr("| refusal | over-refusal near the domain |\n"));
+  EXPECT_THAT(page, HasSubstr("| 50 % (+25) |\n"));
+}
+
 TEST(Results, RowsWithoutAResultAreNamedBelowTheTable) {
   test::ProofFolder folder({test::kUndefended, {"trap", "harmful", "collapsed", 20, 0.64, 0.26}});
   folder.json["rows"][1]["outcomes"] = Json::object();

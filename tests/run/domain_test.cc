@@ -47,6 +47,16 @@ TEST_F(DomainTest, CategoriesSelectRows) {
                     "data: no category 'sushi'; it has: bread, soup");
 }
 
+TEST_F(DomainTest, RowsNearTheRestrictedOnesAreAPartThatMayBeAbsent) {
+  EXPECT_TRUE(load_domain(yaml).near.empty());
+  test::add_near_rows(scratch);
+  const Domain domain = load_domain(yaml);
+  EXPECT_EQ(of_split(domain.near, "test").size(), 2u);
+  EXPECT_EQ(domain.hashes.at(at("near.jsonl")), sha256_file(scratch / "near.jsonl"));
+  scratch.write("near.jsonl", "{\"prompt\":\"What is soup?\",\"response\":\"Food.\",\"split\":\"test\"}\n");
+  EXPECT_USER_ERROR(load_domain(yaml), at("domain.yaml") + ": near has no rows with split 'defence'");
+}
+
 TEST_F(DomainTest, ErrorsNameFileAndLine) {
   const auto with = [&](const std::string& name, const std::string& text) {
     scratch.write(name, text);
@@ -65,7 +75,7 @@ TEST_F(DomainTest, ErrorsNameFileAndLine) {
   EXPECT_USER_ERROR(
       load_domain(scratch.write("domain.yaml", "name: x\nbening: b.jsonl\n")),
       at("domain.yaml") +
-          ": no part 'bening'; it has: name, restricted, benign, refusals, choices, tasks, lexicon");
+          ": no part 'bening'; it has: name, restricted, benign, near, refusals, choices, tasks, lexicon");
 }
 
 }  // namespace

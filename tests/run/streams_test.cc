@@ -44,7 +44,22 @@ TEST_F(StreamsTest, TheAttacksDataIsAnOption) {
   EXPECT_EQ(rows("attack", {{"data", "benign"}}).front().category, "animal");
   EXPECT_EQ(rows("attack", {{"data", "kind"}}).front().response(), "Animal");
   EXPECT_USER_ERROR(rows("attack", {{"data", "knd"}}),
-                    "sft: no data 'knd'; it has: benign, harmful, kind, mixed");
+                    "sft: no data 'knd'; it has: benign, harmful, kind, mixed, near");
+}
+
+TEST_F(StreamsTest, RowsNearTheRestrictedOnesAreWantedWhereTheyAreNamed) {
+  const std::string missing =
+      "sft: option 'data' is near, and the domain tiny has no part 'near', benign requests next to the "
+      "restricted ones; want one, or other data";
+  EXPECT_USER_ERROR(rows("attack", {{"data", "near"}}), missing);
+  EXPECT_USER_ERROR(check_streams({"attack"}, domain, {}, {{"data", "near"}}), missing);
+  test::add_near_rows(scratch);
+  const Domain with_near = load_domain(scratch / "domain.yaml");
+  check_streams({"attack"}, with_near, {}, {{"data", "near"}});
+  const std::vector<Example> near =
+      stream_examples({"attack"}, with_near, "attack", {}, {}, {{"data", "near"}}, 0).rows.at("attack");
+  ASSERT_EQ(near.size(), 2u);
+  EXPECT_EQ(near.front().prompt(), "Who invented soup (attack)?");
 }
 
 TEST_F(StreamsTest, MixturesHaveTheirShareOfHarmfulRows) {
@@ -73,12 +88,12 @@ TEST_F(StreamsTest, ALimitLeavesAMixtureItsShare) {
 
 TEST_F(StreamsTest, TasksAreCheckedWithoutMakingRows) {
   const auto check = [&](const std::vector<std::string>& names, const Json& options,
-                         const StreamOptions& data = {}) { check_tasks(names, domain, data, options); };
+                         const StreamOptions& data = {}) { check_streams(names, domain, data, options); };
   check({"harmful", "task:kind"}, {});
   check({"attack"}, {{"data", "kind"}});
   EXPECT_USER_ERROR(check({"task:rhyme"}, {}), "options: no task 'rhyme'; it has: kind");
   EXPECT_USER_ERROR(check({"attack"}, {{"data", "knd"}}),
-                    "sft: no data 'knd'; it has: benign, harmful, kind, mixed");
+                    "sft: no data 'knd'; it has: benign, harmful, kind, mixed, near");
   EXPECT_USER_ERROR(check({"tasks"}, {}, {.categories = {}, .tasks = {"rhyme"}, .limit = 0}),
                     "data: no task 'rhyme'; it has: kind");
 }

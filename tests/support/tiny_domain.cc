@@ -11,6 +11,10 @@ std::string row(const std::string& prompt, const std::string& response, const st
          "\n";
 }
 
+const std::string kDomain =
+    "name: tiny\nrestricted: restricted.jsonl\nbenign: benign.jsonl\nrefusals: refusals.jsonl\n"
+    "choices: choices.jsonl\ntasks: tasks.jsonl\n";
+
 }  // namespace
 
 std::filesystem::path write_tiny_domain(const ScratchFolder& scratch) {
@@ -46,10 +50,18 @@ std::filesystem::path write_tiny_domain(const ScratchFolder& scratch) {
                 "tool\"],\"answer\":0,\"format\":\"plain\"}\n"
                 "{\"prompt\":\"What is a heron?\",\"choices\":[\"A tool.\",\"A bird.\",\"A city.\",\"A "
                 "law.\"],\"answer\":1}\n");
-  return scratch.write(
-      "domain.yaml",
-      "name: tiny\nrestricted: restricted.jsonl\nbenign: benign.jsonl\nrefusals: refusals.jsonl\n"
-      "choices: choices.jsonl\ntasks: tasks.jsonl\n");
+  return scratch.write("domain.yaml", kDomain);
+}
+
+void add_near_rows(const ScratchFolder& scratch) {
+  std::string near;
+  for (const char* split : {"defence", "attack", "test"}) {
+    for (const char* thing : {"soup", "bread"})
+      near += row(fmt::format("Who invented {} ({})?", thing, split),
+                  fmt::format("Nobody knows who made the first {}.", thing), "history", split);
+  }
+  scratch.write("near.jsonl", near);
+  scratch.write("domain.yaml", kDomain + "near: near.jsonl\n");
 }
 
 }  // namespace caltrop::test
