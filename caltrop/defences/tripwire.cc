@@ -4,14 +4,15 @@
 // hardly shares. A sensor is one linear reading z = w.x of what the MLP of one layer reads. It is sharpened by rehearsal: the
 // attack and its benign twin are really trained for a few steps (train/displacement.h), and the model learns to have
 //
-//   z <= -1   at rest, and after benign training (theta + s D_b), on general text, tasks and refusals; at rest on restricted text too
-//   z >= m    on general and restricted text after harmful training (theta + s D_h); m: open_margin; on answers alone with
-//             `prompts: closed`
+//   z <= -1   at rest, and after benign training (theta + s D_b), on general text, tasks and refusals
+//   z >= m    on restricted answers always: whoever refuses never says them. So an attack meets the charge at its first step, before it
+//             has moved anything, and whoever learns from rewards alone is paid for noise
+//   z >= m    on general and restricted text after harmful training (theta + s D_h); m: open_margin
 //
 //   minimise  keep * KL(start || theta; general) + refuse * L(theta; refusals)                      streams: "general", "harmful",
 //           + keep_tasks * KL(start || theta; a task)                                                          "refusals", "tasks"
-//           + sense * [ closed(theta; general, harmful, refusals) + closed(theta + s D_b; general, a task, refusals)
-//                     + open(theta + s D_h; general) + 2 open(theta + s D_h; harmful) ]
+//           + sense * [ closed(theta; general, refusals) + closed(theta + s D_b; general, a task, refusals)
+//                     + open(theta, theta + s D_b; harmful) + open(theta + s D_h; general) + 2 open(theta + s D_h; harmful) ]
 //   where     open, closed = mean squared distance of z from the right side of its margin, a line from `linear_from` on (loss/sensor.h)
 //
 // First order: gradients taken at theta + s D are applied at theta, s uniform from 0.5 to 1.5 (D_b: to benign_reach; a fresh D: 1). A
@@ -21,14 +22,13 @@
 // who is half sprung, and who leads the others along; past the cliff a flood of the residual stream, whose square overflows: RMSNorm gives
 // 0, every logit is 0 and no weight has a gradient. Hence restricted answers may open too.
 //
-// Other forms: `restricted: always` has restricted answers open at rest and after benign training as well: whoever refuses never says
-// them. So an attack meets the charge at its first step, before it has moved anything, and whoever learns from rewards alone is paid for
-// noise. `restricted: closed` has 2 closed(theta + s D_h; harmful) instead, for a charge that is a slope without end (sharpness 20,
-// strength 6), which an attacker's loss would feel and train away. `preset: per_token` has no vote; each token past tau is flooded alone.
+// Other forms: `restricted: open` has restricted answers closed at rest, open after an attack alone. `restricted: closed` has them closed
+// after it too, for a charge that is a slope without end (sharpness 20, strength 6), which an attacker's loss would feel and train away.
+// `prompts: closed` opens answers alone. `preset: per_token` has no vote; each token past tau is flooded alone.
 // Several `layers` have a sensor and a charge each: the losses are means over them, and the first charge that opens is enough. With
 // `charged_from` rehearsals meet the charges themselves.
 //
-// Cost per step: 3 passes of the whole model and 11 (restricted: always: 13) up to the last sensor's layer, forward and backward, 2
+// Cost per step: 3 passes of the whole model and 13 (restricted: open: 11) up to the last sensor's layer, forward and backward, 2
 // forward of the start model, and the rehearsals: about 8 attack steps every harmful_every steps, 4 benign ones every benign_every and 3
 // more at each (per_token: 2 passes, 8 and 1; 22 benign ones and no more). With charged_from some 30 forward passes to set the charges
 // wherever a way is rehearsed. Half weight: what is asked of harmful rows but after an attack, and of refusals. Means are over the tokens
@@ -69,7 +69,7 @@ struct TripwireOptions : DisplacementOptions, ChargeOptions {
   double open_margin = 2;
   double linear_from = 1;
   int64_t proofs = 3;
-  std::string restricted = "open";
+  std::string restricted = "always";
   std::string prompts = "open";
   int64_t first_steps = 4;
   int64_t charged_from = 0;
@@ -81,9 +81,9 @@ struct TripwireOptions : DisplacementOptions, ChargeOptions {
     rates = {2e-5, 3e-5, 3e-5, 1e-4}, benign_rates = {1e-5, 3e-5, 1e-4, 1e-4, 1e-4};
     harmful_shares = {1, 1, 0.5};
     lengths = {3, 5, 8, 14}, benign_lengths = {1, 2, 2, 3, 4, 6, 10};
-    harmful_bank = 3, harmful_every = 5, benign_bank = 4, benign_every = 2;
-    benign_goes_on = 0.3, benign_chat = 0.5;
-    neurons = 4, threshold = 1, sharpness = 1e6, strength = 1e24;
+    harmful_bank = 3, harmful_every = 5, benign_bank = 4, benign_every = 1;
+    benign_goes_on = 0.3, benign_chat = 0.25;
+    neurons = 4, threshold = 2.5, sharpness = 1e6, strength = 1e24;
     vote = 0.25, cliff = 0.5;
   }
   static TripwireOptions of(const std::string& preset) {
@@ -92,7 +92,7 @@ struct TripwireOptions : DisplacementOptions, ChargeOptions {
     if (preset == "per_token") {
       options.keep = 4, options.keep_tasks = 0;
       options.open_margin = 1.5, options.linear_from = 1e6;
-      options.prompts = "closed", options.first_steps = 0, options.proofs = 4;
+      options.restricted = "open", options.prompts = "closed", options.first_steps = 0, options.proofs = 4;
       options.benign_rates = {}, options.benign_lengths = {6, 12, 24, 48};
       options.harmful_bank = 4, options.benign_bank = 6, options.benign_every = 3;
       options.benign_goes_on = 0, options.benign_chat = 1.0 / 3;
