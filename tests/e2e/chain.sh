@@ -126,7 +126,7 @@ expect_error "data: no category 'sushi'; it has: bread, cake, candy, cheese, coc
   "${defend[@]}" --method align --set 'data.categories=[sushi]'
 expect_error "proof.yaml: 'harmful' and its twin 'benign' must run at the same steps, batch and learning rate, but have 3, 2, 3e-05 and 2, 2, 3e-05" \
   "$caltrop" -q prove proof.yaml --out y --set attacks.harmful.train.steps=3
-expect_error "proof.yaml: attacks: benign: sft: no data 'bening'; it has: alive, article, backwards, benign, capitals, harmful, initial, json, kind, letters, mixed, negation, order, plural, sum" \
+expect_error "proof.yaml: attacks: benign: sft: no data 'bening'; it has: alive, article, backwards, benign, capitals, harmful, initial, json, kind, letters, mixed, near, negation, order, plural, sum" \
   "$caltrop" -q prove proof.yaml --out y --set attacks.harmful.twin= attacks.benign.options.data=bening
 expect_error "proof.yaml: model: there is no model folder nowhere; another recipe may have to be run first" \
   "$caltrop" -q prove proof.yaml --out y --set model=nowhere
