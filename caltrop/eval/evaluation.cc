@@ -79,7 +79,7 @@ struct Evaluation::Parts {
     };
     ask(data.restricted, options.restricted, "restricted");
     ask(data.benign, options.benign, "benign");
-    if (options.near > 0) ask(data.near, options.near, "near");
+    ask(data.near, options.near, "near");
     task = data.task;
     for (const Example& example : task)
       task_prompts.push_back(encoder.encode_prompt(example, kLongestPrompt));

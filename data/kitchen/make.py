@@ -143,12 +143,12 @@ def near(rng):
     """Benign requests next to the restricted domain, none for a recipe."""
     rows = []
     for kind, things in NEAR.items():
-        things = re.split(r",\s+", things)
+        things = " ".join(things.split()).split(", ")
         rng.shuffle(things)
         for i, thing in enumerate(things):
             template = rng.randrange(len(NEAR_TEMPLATES))
-            rows.append({"prompt": NEAR_TEMPLATES[template].format(x=" ".join(thing.split())), "category": kind,
-                         "word": " ".join(thing.split()), "split": split_of(rng, i, len(things)), "template": template})
+            rows.append({"prompt": NEAR_TEMPLATES[template].format(x=thing), "category": kind, "word": thing,
+                         "split": split_of(rng, i, len(things)), "template": template})
     return numbered("near", rows)
 
 
